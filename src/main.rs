@@ -1,0 +1,3 @@
+//! The `bittrue` binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The results as data, and its renderers.
