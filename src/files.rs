@@ -1,7 +1,7 @@
 //! Reading and writing files so that nothing is half-read or half-written.
 
 use std::fs;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
@@ -30,26 +30,71 @@ pub fn parse_toml<T: DeserializeOwned>(name: &str, text: &str) -> Result<T> {
 }
 
 /// Writes a file through a temporary one in the same folder, renamed once complete: either the
-/// whole file is there afterwards, or the old state is.
+/// whole file is there afterwards, or the old state is. What is not a regular file (a pipe, a
+/// terminal) is written to directly.
 pub fn write_atomically(
     path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<()> {
+    let special = fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir());
+    let result = if special { write_directly(path, write) } else { write_renamed(path, write) };
+    result.map_err(|e| {
+        Error::io(path, e)
+            .remedy("choose an output path in a folder that exists and can be written")
+    })
+}
+
+fn write_directly(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut file = BufWriter::new(fs::OpenOptions::new().write(true).open(path)?);
+    write(&mut file)?;
+    file.flush()
+}
+
+fn write_renamed(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
     let folder = match path.parent() {
         Some(p) if !p.as_os_str().is_empty() => p,
         _ => Path::new("."),
     };
-    let attempt = || -> std::io::Result<()> {
-        let mut file =
-            BufWriter::new(tempfile::Builder::new().prefix(".bittrue-").tempfile_in(folder)?);
-        write(&mut file)?;
-        let file = file.into_inner().map_err(|e| e.into_error())?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|e| e.error)?;
-        Ok(())
-    };
-    attempt().map_err(|e| {
-        Error::io(path, e)
-            .remedy("choose an output path in a folder that exists and can be written")
-    })
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".bittrue-");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = BufWriter::new(builder.tempfile_in(folder)?);
+    write(&mut file)?;
+    let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|e| e.error)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.json");
+        write_atomically(&path, |w| w.write_all(b"old")).unwrap();
+        let failed = write_atomically(&path, |w| {
+            w.write_all(b"half")?;
+            Err(io::Error::other("disk full"))
+        });
+        assert!(format!("{failed:?}").contains("disk full"));
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_missing_folder_is_named() {
+        let path = tempfile::tempdir().unwrap().path().join("absent/report.json");
+        let error = write_atomically(&path, |_| Ok(())).unwrap_err();
+        assert!(error.subject().ends_with("absent/report.json"));
+    }
 }

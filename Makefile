@@ -1,0 +1,29 @@
+# `make test` runs everything that must pass.
+
+CARGO ?= cargo
+
+.PHONY: test format lint unit docs benches deny
+
+test: format lint unit docs benches
+
+format:
+	rustup component list --installed 2>/dev/null | grep -q rustfmt || rustup component add rustfmt
+	$(CARGO) fmt --check
+
+lint:
+	rustup component list --installed 2>/dev/null | grep -q clippy || rustup component add clippy
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+unit:
+	$(CARGO) test --locked
+
+docs:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+
+benches:
+	$(CARGO) bench --locked --no-run
+
+# Licences and duplicate versions of the dependencies; installs cargo-deny on first use.
+deny:
+	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny
+	$(CARGO) deny check bans licenses sources

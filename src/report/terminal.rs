@@ -1,0 +1,254 @@
+//! The report as tables for a terminal.
+
+use std::fmt::Write;
+
+use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
+
+use crate::report::{Figures, LayerReport, Report, Score};
+
+/// Tables of at most 100 columns where names are short: who ran, accuracy, layers, totals.
+pub fn to_terminal(report: &Report) -> String {
+    let mut out = String::new();
+    let line = |out: &mut String, name: &str, text: String| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "{name:<10} {text}");
+    };
+    let (network, hardware) = (&report.network, &report.hardware);
+    line(
+        &mut out,
+        "network",
+        format!(
+            "{} · {} parameters · {} MACs an image",
+            network.name,
+            grouped(network.parameters as f64),
+            grouped(network.macs as f64)
+        ),
+    );
+    line(
+        &mut out,
+        "hardware",
+        format!(
+            "{} · {} · {} MHz",
+            hardware.name,
+            hardware.description,
+            short(hardware.clock_hz / 1e6)
+        ),
+    );
+    line(&mut out, "plan", report.plan.clone());
+    line(
+        &mut out,
+        "data",
+        format!(
+            "{} · {} images, every word executed in {:.1} s",
+            report.dataset.name,
+            grouped(report.dataset.images as f64),
+            report.elapsed_s
+        ),
+    );
+    if let Some(accuracy) = &report.accuracy {
+        out.push('\n');
+        line(&mut out, "accuracy", score("float    ", &accuracy.float));
+        line(&mut out, "", score("quantized", &accuracy.quantized));
+        line(&mut out, "", format!("both agree on {}", percent(accuracy.agreement)));
+    }
+    let _ = writeln!(out, "\nPer image{}", if report.dataset.images > 1 { ", mean" } else { "" });
+    let _ = writeln!(out, "{}\n", layers(report));
+    let _ = writeln!(out, "{}\n", energy(report));
+    let _ = writeln!(out, "{}\n", traffic(report));
+    let totals = &report.totals;
+    line(
+        &mut out,
+        "speed",
+        format!(
+            "{} µs an image · {} images/s · {} GOPS · {} GOPS/W · {} utilization",
+            short(totals.latency_s * 1e6),
+            grouped(totals.images_per_second),
+            short(totals.gops),
+            short(totals.gops_per_watt),
+            percent(totals.utilization)
+        ),
+    );
+    if totals.cycles_saved != 0.0 {
+        line(
+            &mut out,
+            "skipping",
+            format!(
+                "{} of {} dense cycles saved ({})",
+                grouped(totals.dense_cycles - totals.cycles),
+                grouped(totals.dense_cycles),
+                percent(totals.cycles_saved)
+            ),
+        );
+    }
+    overflows(&mut out, report);
+    out
+}
+
+fn score(name: &str, score: &Score) -> String {
+    format!(
+        "{name} top-1 {} (95 % interval {} to {}) · top-5 {}",
+        percent(score.top1),
+        percent(score.ci95[0]),
+        percent(score.ci95[1]),
+        percent(score.top5)
+    )
+}
+
+/// A rule under the header, nothing else.
+const RULED: TableStyle =
+    TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+
+fn table(header: &[&str], left: usize) -> Table {
+    let mut table = Table::new();
+    table.load_style(RULED).set_header(header);
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if index >= left {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+fn layers(report: &Report) -> Table {
+    let header = [
+        "layer", "op", "output", "MACs", "zero act", "zero w", "cycles", "dense", "saved", "stall",
+        "util", "acc bits",
+    ];
+    let mut table = table(&header, 3);
+    let row = |name: &str, op: &str, shape: String, figures: &Figures, bits: String| {
+        let mac = figures.macs.total > 0.0;
+        let if_mac = |text: String| if mac { text } else { String::new() };
+        vec![
+            Cell::new(name),
+            Cell::new(op),
+            Cell::new(shape),
+            Cell::new(if_mac(grouped(figures.macs.total))),
+            Cell::new(if_mac(percent(figures.sparsity.activations))),
+            Cell::new(if_mac(percent(figures.sparsity.weights))),
+            Cell::new(grouped(figures.cycles)),
+            Cell::new(grouped(figures.dense_cycles)),
+            Cell::new(if_mac(percent(figures.cycles_saved))),
+            Cell::new(grouped(figures.stall_cycles)),
+            Cell::new(if_mac(percent(figures.utilization))),
+            Cell::new(bits),
+        ]
+    };
+    for layer in &report.layers {
+        let [c, h, w] = layer.output_shape;
+        let bits = layer.accumulator_bits_needed.map_or(String::new(), |b| b.to_string());
+        table.add_row(row(&layer.name, &layer.op, format!("{c}×{h}×{w}"), &layer.figures, bits));
+    }
+    table.add_row(row("total", "", String::new(), &report.totals, String::new()));
+    table
+}
+
+fn energy(report: &Report) -> Table {
+    let components: Vec<&String> =
+        report.totals.energy_pj.keys().filter(|name| *name != "total").collect();
+    let header: Vec<&str> = ["energy, nJ"]
+        .into_iter()
+        .chain(components.iter().map(|name| name.as_str()))
+        .chain(["total"])
+        .collect();
+    let mut table = table(&header, 1);
+    let row = |name: &str, figures: &Figures| -> Vec<String> {
+        let value = |key: &str| figures.energy_pj.get(key).copied().unwrap_or(0.0) / 1e3;
+        let values = components.iter().map(|c| value(c)).chain([value("total")]);
+        [name.to_owned()].into_iter().chain(values.map(short)).collect()
+    };
+    for layer in &report.layers {
+        table.add_row(row(&layer.name, &layer.figures));
+    }
+    table.add_row(row("total", &report.totals));
+    table
+}
+
+fn traffic(report: &Report) -> Table {
+    let levels: Vec<&String> = report.totals.traffic_bytes.keys().collect();
+    let mut header = vec!["traffic, bytes".to_owned()];
+    for level in &levels {
+        header.extend([format!("{level} read"), format!("{level} write")]);
+    }
+    let mut table = table(&header.iter().map(String::as_str).collect::<Vec<_>>(), 1);
+    let row = |name: &str, figures: &Figures| -> Vec<String> {
+        let mut cells = vec![name.to_owned()];
+        for &level in &levels {
+            let traffic = figures.traffic_bytes.get(level).copied().unwrap_or_default();
+            cells.extend([grouped(traffic.read), grouped(traffic.write)]);
+        }
+        cells
+    };
+    for layer in &report.layers {
+        table.add_row(row(&layer.name, &layer.figures));
+    }
+    table.add_row(row("total", &report.totals));
+    table
+}
+
+fn overflows(out: &mut String, report: &Report) {
+    let accumulator = |l: &LayerReport| {
+        let events = l.overflow.sites.accumulator;
+        events.wrapped + events.saturated
+    };
+    let words = |l: &LayerReport| {
+        report.dataset.images as f64 * l.output_shape.iter().product::<usize>() as f64
+    };
+    for layer in report.layers.iter().filter(|l| accumulator(l) > 0) {
+        let format = layer.formats.get("accumulator").map_or("", String::as_str);
+        let needed = layer
+            .accumulator_bits_needed
+            .map_or(String::new(), |bits| format!("; {bits} bits are proven safe"));
+        let _ = writeln!(
+            out,
+            "overflow   {}: the {format} accumulator overflowed in {} of {} output words ({}){needed}",
+            layer.name,
+            grouped(accumulator(layer) as f64),
+            grouped(words(layer)),
+            percent(accumulator(layer) as f64 / words(layer)),
+        );
+    }
+}
+
+fn percent(fraction: f64) -> String {
+    format!("{:.2} %", 100.0 * fraction)
+}
+
+/// A count, rounded, with its digits in groups of three.
+fn grouped(count: f64) -> String {
+    let digits = format!("{:.0}", count.abs());
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    if count <= -0.5 { format!("-{text}") } else { text }
+}
+
+/// About four significant digits.
+fn short(value: f64) -> String {
+    match value.abs() {
+        0.0 => "0".into(),
+        v if v >= 1000.0 => grouped(value),
+        v if v >= 100.0 => format!("{value:.0}"),
+        v if v >= 10.0 => format!("{value:.1}"),
+        v if v >= 1.0 => format!("{value:.2}"),
+        _ => format!("{value:.3}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_grouped_in_threes() {
+        for (count, text) in
+            [(0.0, "0"), (999.4, "999"), (416_520.0, "416 520"), (-1e6, "-1 000 000")]
+        {
+            assert_eq!(grouped(count), text);
+        }
+    }
+}
