@@ -4,7 +4,7 @@ use std::ops::AddAssign;
 
 use serde::Serialize;
 
-use crate::hardware::Operand;
+use crate::mapping::Accesses;
 use crate::numeric::Events;
 
 /// Cycles of a layer. `dense_*` is the same array without skipping.
@@ -40,15 +40,6 @@ pub struct Density {
     pub elements: u64,
     /// Elements that are not zero.
     pub nonzero: u64,
-}
-
-/// Bits read from and written to one memory level, by [`Operand`] (as index).
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Accesses {
-    /// Bits read.
-    pub read_bits: [u64; 3],
-    /// Bits written.
-    pub write_bits: [u64; 3],
 }
 
 /// Overflow and underflow of output words, by site.
@@ -90,13 +81,6 @@ pub struct LayerCounts {
     pub sites: SiteEvents,
 }
 
-impl Operand {
-    /// Index into the arrays of [`Accesses`].
-    pub fn index(self) -> usize {
-        self as usize
-    }
-}
-
 macro_rules! add_fields {
     ($type:ty: $($field:ident),*) => {
         impl AddAssign for $type {
@@ -110,15 +94,6 @@ macro_rules! add_fields {
 add_fields!(Cycles: compute, stall, dense_compute, dense_stall);
 add_fields!(Macs: total, effectual, gated, skipped);
 add_fields!(Density: elements, nonzero);
-
-impl AddAssign for Accesses {
-    fn add_assign(&mut self, other: Self) {
-        for operand in 0..3 {
-            self.read_bits[operand] += other.read_bits[operand];
-            self.write_bits[operand] += other.write_bits[operand];
-        }
-    }
-}
 
 impl AddAssign for SiteEvents {
     fn add_assign(&mut self, other: Self) {

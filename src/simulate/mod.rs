@@ -4,6 +4,17 @@
 //! Cycles and accesses are computed from the words, never the other way round: nothing of cost
 //! may reach an output word.
 
+pub mod arrays;
 mod counts;
+mod layer;
+pub mod vector;
 
-pub use counts::{Accesses, Cycles, Density, LayerCounts, Macs, SiteEvents};
+pub use counts::{Cycles, Density, LayerCounts, Macs, SiteEvents};
+
+pub use layer::LayerModel;
+pub use vector::{FeatureMap, VectorModel};
+
+pub use crate::mapping::Accesses;
+
+#[cfg(test)]
+mod tests;

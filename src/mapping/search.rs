@@ -1,0 +1,163 @@
+//! The search for a layer's tiling.
+
+use crate::error::Result;
+use crate::hardware::{Array, Dataflow, Hardware};
+use crate::kernels::Axis;
+use crate::mapping::tile::{aligned_ladder, halves, ladder};
+use crate::mapping::traffic::{Layer, ORDERS, Patch};
+use crate::mapping::{Accesses, Buffers, LayerProblem, Schedule, Tile, TileLoop};
+
+/// How a layer runs: its tiles, their order, and what follows from them.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Mapping {
+    /// The tile sizes.
+    pub tile: Tile,
+    /// The axis along which the reduction is cut into tiles.
+    pub reduction_axis: Axis,
+    /// Tiles of one reduction.
+    pub reduction_tiles: u64,
+    /// The loops over the tiles of a group, outermost first; the loop over groups is outside.
+    pub order: [TileLoop; 3],
+    /// DRAM traffic.
+    pub traffic: Accesses,
+    /// When the tiles move.
+    pub schedule: Schedule,
+}
+
+/// Maps the layer `layer` onto `hardware`: the tiles and loop order, among those that fit the
+/// buffers and realise the accumulation order, with the least DRAM traffic, then the least stall
+/// at the array's peak rate, then the fewest tiles, then the first in the order of the search.
+///
+/// Tile sizes are tried on ladders of near-halves and near-thirds of each extent. A layer whose
+/// smallest tile does not fit is an error.
+pub fn map(layer: &str, problem: &LayerProblem, hardware: &Hardware) -> Result<Mapping> {
+    let buffers = Buffers::new(hardware)?;
+    let search = Search {
+        layer: Layer::new(problem, hardware),
+        ideal_cycles: problem.geometry.macs().div_ceil(peak(&hardware.array)),
+        buffers,
+    };
+    match search.best(problem, &hardware.array) {
+        Some(Candidate { mapping, .. }) => Ok(mapping),
+        None => Err(search.refuse(layer)),
+    }
+}
+
+/// Multiply-accumulates a cycle.
+fn peak(array: &Array) -> u64 {
+    match array {
+        Array::Systolic(array) => array.rows as u64 * array.columns as u64,
+        Array::Lanes(lanes) => {
+            lanes.rows as u64 * lanes.columns as u64 * lanes.macs_per_cycle as u64
+        }
+    }
+    .max(1)
+}
+
+/// Output channels that the array takes side by side.
+fn channel_unit(array: &Array) -> usize {
+    match array {
+        Array::Systolic(array) if array.dataflow == Dataflow::InputStationary => 1,
+        Array::Systolic(array) => array.columns,
+        Array::Lanes(lanes) => lanes.columns,
+    }
+}
+
+struct Search<'a> {
+    layer: Layer<'a>,
+    buffers: Buffers,
+    /// Cycles of the layer at the array's peak rate.
+    ideal_cycles: u64,
+}
+
+/// A mapping with what it is judged by.
+struct Candidate {
+    traffic_bits: u64,
+    stall: u64,
+    mapping: Mapping,
+}
+
+impl Candidate {
+    fn key(&self) -> (u64, u64, u64) {
+        (self.traffic_bits, self.stall, self.mapping.schedule.steps())
+    }
+}
+
+impl Search<'_> {
+    fn best(&self, problem: &LayerProblem, array: &Array) -> Option<Candidate> {
+        let geometry = &problem.geometry;
+        let reductions = self.layer.cut.candidates();
+        let rows = ladder(geometry.output.height);
+        let columns = halves(geometry.output.width);
+        let channels = aligned_ladder(geometry.group_outputs(), channel_unit(array));
+        let groups = ladder(geometry.groups);
+        let mut best = None;
+        for &reduction in &reductions {
+            let along = |axis, tiles: &[usize]| -> Vec<_> {
+                tiles.iter().map(|&t| (t, self.layer.coverage(axis, t, reduction))).collect()
+            };
+            let (rows, columns) = (along(0, &rows), along(1, &columns));
+            for &(rows, row_coverage) in &rows {
+                for &(columns, column_coverage) in &columns {
+                    let patch = Patch { rows: row_coverage, columns: column_coverage };
+                    for &channels in &channels {
+                        let tile = Tile { groups: 1, rows, columns, channels, reduction };
+                        if !self.consider(tile, &patch, &mut best) {
+                            continue;
+                        }
+                        // Several groups at a time, once one is whole.
+                        let whole =
+                            reduction == reductions[0] && channels == geometry.group_outputs();
+                        for &groups in groups.iter().filter(|&&groups| whole && groups > 1) {
+                            self.consider(Tile { groups, ..tile }, &patch, &mut best);
+                        }
+                    }
+                }
+            }
+        }
+        best
+    }
+
+    /// Keeps the best order of `tile` if it beats `best`; false if the tile does not fit.
+    fn consider(&self, tile: Tile, patch: &Patch, best: &mut Option<Candidate>) -> bool {
+        if !self.buffers.fit(self.layer.tile_bits(&tile, patch)) {
+            return false;
+        }
+        let trips = self.layer.trips(&tile);
+        let orders = if trips.reduction > 1 { &ORDERS[..] } else { &ORDERS[..2] };
+        for &order in orders {
+            let traffic = self.layer.traffic(patch, &trips, &order);
+            let traffic_bits = traffic.total_bits();
+            if best.as_ref().is_some_and(|best| best.traffic_bits < traffic_bits) {
+                continue;
+            }
+            let schedule = Schedule::new(&trips, &order, &traffic, &self.buffers);
+            let candidate = Candidate {
+                traffic_bits,
+                stall: schedule.stall(self.ideal_cycles),
+                mapping: Mapping {
+                    tile,
+                    reduction_axis: self.layer.cut.axis,
+                    reduction_tiles: trips.reduction,
+                    order,
+                    traffic,
+                    schedule,
+                },
+            };
+            if best.as_ref().is_none_or(|best| candidate.key() < best.key()) {
+                *best = Some(candidate);
+            }
+        }
+        true
+    }
+
+    fn refuse(&self, layer: &str) -> crate::error::Error {
+        let reduction = self.layer.cut.candidates().last().copied().unwrap_or(1);
+        let patch = Patch {
+            rows: self.layer.coverage(0, 1, reduction),
+            columns: self.layer.coverage(1, 1, reduction),
+        };
+        let tile = Tile { groups: 1, rows: 1, columns: 1, channels: 1, reduction };
+        self.buffers.refuse(layer, self.layer.tile_bits(&tile, &patch))
+    }
+}

@@ -1,0 +1,99 @@
+//! The array families, a file each: from shapes and nonzero bitmaps to cycles, multiply-accumulate
+//! classes and accesses.
+//!
+//! Bitmaps come a group each: activations as pixels × reduction, weights as output channels of the
+//! group × reduction, both with the reduction in the datapath's accumulation order. Formulas and
+//! their sources are in `docs/cycles.md`.
+
+mod lanes;
+mod pairs;
+mod systolic;
+
+pub use lanes::{LanesModel, LanesScratch, Sizes, Skip, reference_cycles};
+pub use pairs::{PairCounter, Pairs};
+pub use systolic::{SystolicModel, fold_cycles};
+
+use crate::hardware::{Array, Hardware};
+use crate::mapping::{Accesses, LayerProblem};
+use crate::simulate::Macs;
+use crate::tensor::Bitmap;
+
+/// What an array did for one image of a layer.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct ArrayCounts {
+    /// Cycles, memory stalls excluded.
+    pub cycles: u64,
+    /// Multiply-accumulates.
+    pub macs: Macs,
+    /// Bits that the array reads from and writes to the on-chip buffers.
+    pub buffers: Accesses,
+    /// Bits read from and written to the registers of the processing elements.
+    pub register_bits: u64,
+    /// Bits of nonzero bitmaps read.
+    pub metadata_bits: u64,
+}
+
+/// A layer on an array, with everything that does not depend on activations worked out.
+#[derive(Clone, Debug)]
+pub struct ArrayModel {
+    family: Family,
+    pairs: PairCounter,
+    dense_cycles: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Family {
+    Systolic(SystolicModel),
+    Lanes(LanesModel),
+}
+
+impl ArrayModel {
+    /// `problem` on the array of `hardware`, with the nonzero bitmaps of its weights. A reduction
+    /// that the mapping cuts into `reduction_tiles` passes through the ofmap buffer as often.
+    pub fn new(
+        problem: &LayerProblem,
+        hardware: &Hardware,
+        weights: &[Bitmap],
+        reduction_tiles: u64,
+    ) -> Self {
+        let pairs = PairCounter::new(&problem.geometry, hardware.zeros, weights);
+        let (family, dense_cycles) = match &hardware.array {
+            Array::Systolic(array) => {
+                let model = SystolicModel::new(problem, array, reduction_tiles);
+                let cycles = model.cycles();
+                (Family::Systolic(model), cycles)
+            }
+            Array::Lanes(array) => {
+                let model =
+                    LanesModel::new(problem, array, hardware.zeros, weights, reduction_tiles);
+                let cycles = model.dense_cycles();
+                (Family::Lanes(model), cycles)
+            }
+        };
+        Self { family, pairs, dense_cycles }
+    }
+
+    /// Cycles without zero-skipping.
+    pub fn dense_cycles(&self) -> u64 {
+        self.dense_cycles
+    }
+
+    /// Whether counts depend on the activations; if not, [`Self::count`] does not look at them.
+    pub fn needs_activations(&self) -> bool {
+        self.pairs.needs_activations()
+    }
+
+    /// Counts one image.
+    ///
+    /// # Panics
+    ///
+    /// If `activations` are needed and are not those of the layer.
+    pub fn count(&self, activations: &[Bitmap], scratch: &mut LanesScratch) -> ArrayCounts {
+        let pairs = self.pairs.count(activations);
+        let macs = self.pairs.classify(&pairs);
+        match &self.family {
+            Family::Systolic(model) => model.count(macs),
+            Family::Lanes(model) => model.count(activations, &pairs, macs, scratch),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! How many multiply-accumulates have which operands nonzero, and what becomes of them.
+
+use crate::hardware::{ZeroHandling, Zeros};
+use crate::simulate::Macs;
+use crate::tensor::{Bitmap, ConvGeometry};
+
+/// Multiply-accumulates by their operands.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Pairs {
+    /// All, padded positions included.
+    pub total: u64,
+    /// With a nonzero activation; all if zero activations are treated like any other.
+    pub activation: u64,
+    /// With a nonzero weight; all if zero weights are treated like any other.
+    pub weight: u64,
+    /// With both.
+    pub both: u64,
+}
+
+/// Counts [`Pairs`] without a product: those with both operands nonzero are
+/// Σ over k of nnz(activations of k) · nnz(weights of k).
+#[derive(Clone, Debug)]
+pub struct PairCounter {
+    zeros: Zeros,
+    total: u64,
+    /// Output channels of a group.
+    channels: u64,
+    /// Pairs with a nonzero weight.
+    weight: u64,
+    /// Nonzero weights by group and element of the reduction, if both operands matter.
+    by_element: Vec<Vec<u32>>,
+}
+
+impl PairCounter {
+    /// A counter for a layer with these weights.
+    pub fn new(geometry: &ConvGeometry, zeros: Zeros, weights: &[Bitmap]) -> Self {
+        let total = geometry.macs();
+        let nonzero: u64 = weights.iter().map(Bitmap::ones).sum();
+        let [activations, weights_matter] =
+            [zeros.activations, zeros.weights].map(|handling| handling != ZeroHandling::None);
+        let by_element = if activations && weights_matter {
+            weights.iter().map(ones_by_column).collect()
+        } else {
+            Vec::new()
+        };
+        Self {
+            zeros,
+            total,
+            channels: geometry.group_outputs() as u64,
+            weight: if weights_matter { nonzero * geometry.pixels() as u64 } else { total },
+            by_element,
+        }
+    }
+
+    /// Whether zero activations make a difference.
+    pub fn needs_activations(&self) -> bool {
+        self.zeros.activations != ZeroHandling::None
+    }
+
+    /// The pairs of one image.
+    pub fn count(&self, activations: &[Bitmap]) -> Pairs {
+        let Self { total, weight, .. } = *self;
+        if !self.needs_activations() {
+            return Pairs { total, activation: total, weight, both: weight };
+        }
+        let activation = activations.iter().map(Bitmap::ones).sum::<u64>() * self.channels;
+        let both = if self.by_element.is_empty() {
+            activation
+        } else {
+            activations.iter().zip(&self.by_element).map(|(map, counts)| dot(map, counts)).sum()
+        };
+        Pairs { total, activation, weight, both }
+    }
+
+    /// A pair with a zero whose handling is `skip` is skipped; else one with a zero whose handling
+    /// is `gate` is gated; else it is effectual.
+    pub fn classify(&self, pairs: &Pairs) -> Macs {
+        let survivors = |counts: fn(ZeroHandling) -> bool| match (
+            counts(self.zeros.activations),
+            counts(self.zeros.weights),
+        ) {
+            (false, false) => pairs.total,
+            (true, false) => pairs.activation,
+            (false, true) => pairs.weight,
+            (true, true) => pairs.both,
+        };
+        let executed = survivors(|handling| handling == ZeroHandling::Skip);
+        let effectual = survivors(|handling| handling != ZeroHandling::None);
+        Macs {
+            total: pairs.total,
+            effectual,
+            gated: executed - effectual,
+            skipped: pairs.total - executed,
+        }
+    }
+}
+
+/// Calls `visit` with the column of every one bit of every row.
+fn for_each_one(map: &Bitmap, mut visit: impl FnMut(usize)) {
+    for row in 0..map.rows() {
+        for (block, &bits) in map.row(row).iter().enumerate() {
+            let mut bits = bits;
+            while bits != 0 {
+                visit(block * 64 + bits.trailing_zeros() as usize);
+                bits &= bits - 1;
+            }
+        }
+    }
+}
+
+fn ones_by_column(map: &Bitmap) -> Vec<u32> {
+    let mut counts = vec![0; map.columns()];
+    for_each_one(map, |column| counts[column] += 1);
+    counts
+}
+
+/// Σ over one bits of `counts[column]`.
+fn dot(map: &Bitmap, counts: &[u32]) -> u64 {
+    let mut sum = 0;
+    for_each_one(map, |column| sum += u64::from(counts[column]));
+    sum
+}
