@@ -3,6 +3,28 @@
 //!
 //! Knows words and geometry; never networks, plans or hardware files.
 
+mod bounds;
 mod datapath;
+mod dot;
+mod draws;
+mod events;
+mod lanes;
+mod mac;
+mod narrow;
+mod output;
+mod patches;
+pub mod reference;
+mod spec;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
+pub use bounds::Interval;
 pub use datapath::{AccumulationOrder, Axis, OrderLoop, Style};
+pub use dot::InstructionSet;
+pub use draws::{Draws, Site};
+pub use events::SiteEvents;
+pub use mac::{MacKernel, MacScratch};
+pub use patches::{PatchScratch, Patches};
+pub use spec::{Epilogue, MacSpec};

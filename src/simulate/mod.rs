@@ -9,11 +9,12 @@ mod counts;
 mod layer;
 pub mod vector;
 
-pub use counts::{Cycles, Density, LayerCounts, Macs, SiteEvents};
+pub use counts::{Cycles, Density, LayerCounts, Macs};
 
 pub use layer::LayerModel;
 pub use vector::{FeatureMap, VectorModel};
 
+pub use crate::kernels::SiteEvents;
 pub use crate::mapping::Accesses;
 
 #[cfg(test)]
