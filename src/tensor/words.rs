@@ -113,7 +113,7 @@ impl Words {
 
     /// Number of nonzero words.
     pub fn nonzero(&self) -> usize {
-        with_words!(&self.buffer, slice => slice.iter().filter(|&&w| w != Default::default()).count())
+        with_words!(&self.buffer, slice => slice.iter().filter(|&&w| w.raw() != 0).count())
     }
 }
 
