@@ -2,7 +2,7 @@
 
 use crate::kernels::reference::{BiasWords, aligned_bias};
 use crate::kernels::{MacSpec, Style};
-use crate::numeric::{Cast, Overflow, Rounding};
+use crate::numeric::{Overflow, Rounding};
 use crate::tensor::{ConvGeometry, Words};
 
 /// The interval that contains the bias and every partial sum of an output channel, whatever the

@@ -1,4 +1,6 @@
-//! Randomness of stochastic rounding.
+//! Randomness of stochastic rounding, for all words of one layer and image.
+
+use crate::numeric::Draws;
 
 /// Sites that may round stochastically.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,28 +21,21 @@ pub enum Site {
 
 /// The draws of one layer for one image: a pure function of (seed, layer, image, site, element,
 /// step), so that no order of evaluation changes them.
-#[derive(Clone, Copy, Debug)]
-pub struct Draws {
-    key: u64,
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LayerDraws {
+    seed: u64,
+    place: u64,
 }
 
-impl Draws {
-    /// The draws of `layer` for `image`.
-    pub fn new(seed: u64, layer: u64, image: u64) -> Self {
-        Self { key: mix(mix(mix(seed) ^ layer) ^ image) }
+impl LayerDraws {
+    /// The draws of `layer` for `image`. Of both the low bits count: 29 and 32.
+    pub fn new(seed: u64, layer: usize, image: usize) -> Self {
+        Self { seed, place: (layer as u64) << 35 | image as u64 & 0xffff_ffff }
     }
 
-    /// A uniform 64-bit word for `step` of the output word `element` at `site`.
-    pub fn draw(self, site: Site, element: u64, step: u64) -> u64 {
-        mix(mix(mix(self.key ^ site as u64) ^ element) ^ step)
+    /// A uniform 64-bit word for `step` of the word `element` at `site`.
+    pub fn draw(self, site: Site, element: usize, step: usize) -> u64 {
+        let site = self.place | (site as u64) << 32;
+        Draws::new(self.seed, site).at((element as u64) << 32 | step as u64)
     }
-}
-
-/// SplitMix64: a step of its Weyl sequence, then its finalizer (Steele, Lea, Flood: Fast
-/// splittable pseudorandom number generators, OOPSLA 2014).
-fn mix(word: u64) -> u64 {
-    let word = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    word ^ (word >> 31)
 }

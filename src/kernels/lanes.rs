@@ -7,9 +7,9 @@ use crate::kernels::narrow::{Lanes, NarrowCast, magnitude};
 use crate::kernels::output::{LaneSums, Output};
 use crate::kernels::patches::PaddedMap;
 use crate::kernels::reference::{BiasWords, aligned_bias};
-use crate::kernels::{AccumulationOrder, Draws, MacSpec, SiteEvents, Style};
+use crate::kernels::{AccumulationOrder, LayerDraws, MacSpec, SiteEvents, Style};
 use crate::numeric::{Overflow, Rounding};
-use crate::tensor::{ConvGeometry, Word, Words};
+use crate::tensor::{ConvGeometry, Word, Words, with_words};
 
 /// A layer prepared for operands of type `E`.
 #[derive(Clone, Debug)]
@@ -163,7 +163,7 @@ impl<E: Element> Prepared<E> {
         input: &Words,
         output: &mut Words,
         buffers: &mut Buffers<E>,
-        draws: Draws,
+        draws: LayerDraws,
         events: &mut SiteEvents,
     ) {
         self.map.fill(input, &mut buffers.map, E::from_raw);
@@ -181,7 +181,7 @@ struct Image<'a, E, W> {
     layer: &'a Prepared<E>,
     words: &'a mut [W],
     buffers: &'a mut Buffers<E>,
-    draws: Draws,
+    draws: LayerDraws,
     events: &'a mut SiteEvents,
 }
 
@@ -287,7 +287,7 @@ impl<E: Element, W: Word> Image<'_, E, W> {
         let channels = self.layer.blocks.channels(block);
         let first = pixel * self.layer.geometry.output.channels + channels.start;
         let words = &mut self.words[first..][..channels.len()];
-        self.layer.output.emit(sums, words, first as u64, self.draws, self.events);
+        self.layer.output.emit(sums, words, first, self.draws, self.events);
     }
 }
 

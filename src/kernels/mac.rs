@@ -13,7 +13,7 @@ use crate::kernels::bounds::{Interval, intervals};
 use crate::kernels::dot::InstructionSet;
 use crate::kernels::lanes::{Buffers, Prepared};
 use crate::kernels::reference::{self, BiasWords};
-use crate::kernels::{AccumulationOrder, Draws, MacSpec, SiteEvents, Style};
+use crate::kernels::{AccumulationOrder, LayerDraws, MacSpec, SiteEvents, Style};
 use crate::numeric::Format;
 use crate::tensor::{ConvGeometry, Words};
 
@@ -131,7 +131,7 @@ impl MacKernel {
         input: &Words,
         output: &mut Words,
         scratch: &mut MacScratch,
-        draws: Draws,
+        draws: LayerDraws,
         events: &mut SiteEvents,
     ) {
         assert_eq!(input.len(), self.geometry.input.len(), "input words of the layer's shape");
@@ -152,7 +152,7 @@ impl MacKernel {
         &self,
         input: &Words,
         output: &mut Words,
-        draws: Draws,
+        draws: LayerDraws,
         events: &mut SiteEvents,
     ) {
         let bias = self.bias.as_ref().map(|(format, raw)| (*format, &raw[..]));

@@ -13,6 +13,7 @@ mod mac;
 mod narrow;
 mod output;
 mod patches;
+pub mod pool;
 pub mod reference;
 mod spec;
 #[cfg(test)]
@@ -23,7 +24,7 @@ mod tests;
 pub use bounds::Interval;
 pub use datapath::{AccumulationOrder, Axis, OrderLoop, Style};
 pub use dot::InstructionSet;
-pub use draws::{Draws, Site};
+pub use draws::{LayerDraws, Site};
 pub use events::SiteEvents;
 pub use mac::{MacKernel, MacScratch};
 pub use patches::{PatchScratch, Patches};

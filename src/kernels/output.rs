@@ -3,7 +3,7 @@
 use crate::kernels::events::count;
 use crate::kernels::narrow::{Lanes, NarrowCast, magnitude};
 use crate::kernels::reference::{Accumulated, finish};
-use crate::kernels::{Draws, MacSpec, SiteEvents};
+use crate::kernels::{LayerDraws, MacSpec, SiteEvents};
 use crate::tensor::Word;
 
 /// Accumulators after the loop; see [`Accumulated`]. The flags are 0 or 1.
@@ -68,8 +68,8 @@ impl Output {
         &self,
         sums: &LaneSums<N>,
         words: &mut [W],
-        first: u64,
-        draws: Draws,
+        first: usize,
+        draws: LayerDraws,
         events: &mut SiteEvents,
     ) {
         let Some(cast) = &self.cast else {
@@ -100,8 +100,8 @@ impl Output {
         &self,
         sums: &LaneSums<N>,
         words: &mut [W],
-        first: u64,
-        draws: Draws,
+        first: usize,
+        draws: LayerDraws,
         events: &mut SiteEvents,
     ) {
         for (n, word) in words.iter_mut().enumerate() {
@@ -113,7 +113,7 @@ impl Output {
                 product_overflowed: sums.product_over[n] != 0,
                 product_underflowed: sums.product_under[n] != 0,
             };
-            *word = W::from_raw(finish(&self.spec, &sum, first + n as u64, draws, events));
+            *word = W::from_raw(finish(&self.spec, &sum, first + n, draws, events));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::kernels::AccumulationOrder;
-use crate::tensor::{Bitmap, ConvGeometry, Word, Words};
+use crate::tensor::{Bitmap, ConvGeometry, Word, Words, with_words};
 
 /// A channels-last feature map with its padding written out, so that every operand of a pixel
 /// lies at a fixed distance from the pixel's base.

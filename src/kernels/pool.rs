@@ -1,9 +1,8 @@
 //! Pooling over windows of a channels-last map.
 
-use crate::kernels::events::count;
-use crate::kernels::{Draws, Epilogue, Site};
+use crate::kernels::{LayerDraws, Epilogue, Site};
 use crate::numeric::{CastWord, Events, Rounding};
-use crate::tensor::{Shape, Window, Word, Words};
+use crate::tensor::{Shape, Window, Word, Words, with_words};
 
 /// A pooling layer.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +19,7 @@ pub struct Pool {
 
 impl Pool {
     /// Maximum of the positions inside the map; 0 if there is none.
-    pub fn maximum(&self, input: &Words, output: &mut Words, draws: Draws, events: &mut Events) {
+    pub fn maximum(&self, input: &Words, output: &mut Words, draws: LayerDraws, events: &mut Events) {
         let frac = input.format().frac();
         self.windows(input, output, events, |element, inside| {
             let largest = inside.max().unwrap_or(0);
@@ -29,7 +28,7 @@ impl Pool {
     }
 
     /// Average of the positions inside the map: the exact quotient, cast once; 0 if there is none.
-    pub fn average(&self, input: &Words, output: &mut Words, draws: Draws, events: &mut Events) {
+    pub fn average(&self, input: &Words, output: &mut Words, draws: LayerDraws, events: &mut Events) {
         let frac = input.format().frac();
         self.windows(input, output, events, |element, inside| {
             let (sum, positions) = inside.fold((0, 0), |(s, n), word| (s + i128::from(word), n + 1));
@@ -44,7 +43,7 @@ impl Pool {
         input: &Words,
         output: &mut Words,
         events: &mut Events,
-        reduce: impl Fn(u64, &mut dyn Iterator<Item = i64>) -> CastWord,
+        reduce: impl Fn(usize, &mut dyn Iterator<Item = i64>) -> CastWord,
     ) {
         let channels = self.input.channels;
         let overflow = self.epilogue.cast.overflow();
@@ -57,8 +56,8 @@ impl Pool {
                     let columns = self.along(1, column, self.input.width);
                     columns.map(move |x| words[(y * self.input.width + x) * channels + channel].raw())
                 });
-                let word = reduce(element as u64, &mut inside);
-                count(events, overflow, word.overflowed.into(), word.underflowed.into());
+                let word = reduce(element, &mut inside);
+                events.count(word, overflow);
                 *slot = Word::from_raw(word.raw as i64);
             }
         }));

@@ -2,9 +2,9 @@
 //! word after the other. Every fast path must give the same words and the same events.
 
 use crate::kernels::events::{count, wraps};
-use crate::kernels::{AccumulationOrder, Draws, MacSpec, Site, SiteEvents, Style};
+use crate::kernels::{AccumulationOrder, LayerDraws, MacSpec, Site, SiteEvents, Style};
 use crate::numeric::{Cast, Format, Overflow};
-use crate::tensor::{ConvGeometry, Word, Words};
+use crate::tensor::{ConvGeometry, Word, Words, with_words};
 
 /// Bias words by output channel and their format.
 pub type BiasWords<'a> = (Format, &'a [i64]);
@@ -35,8 +35,8 @@ pub fn accumulate(
     spec: &MacSpec,
     bias: Option<(Format, i64)>,
     operands: &[(i64, i64)],
-    element: u64,
-    draws: Draws,
+    element: usize,
+    draws: LayerDraws,
 ) -> Accumulated {
     let mut result = Accumulated::default();
     let grid = spec.accumulator.to().frac();
@@ -64,7 +64,7 @@ pub fn accumulate(
             term += match spec.style {
                 Style::Fused | Style::Exact => product,
                 Style::ProductCast => {
-                    let index = (step * products + within) as u64;
+                    let index = step * products + within;
                     let random = draws.draw(Site::Product, element, index);
                     let word = spec.product.apply(product, spec.product_frac(), random);
                     result.product_overflowed |= word.overflowed;
@@ -74,7 +74,7 @@ pub fn accumulate(
             };
         }
         exact += align(term, term_frac);
-        let random = draws.draw(Site::Accumulator, element, step as u64);
+        let random = draws.draw(Site::Accumulator, element, step);
         let sum = align(result.raw, grid) + align(term, term_frac);
         let word = spec.accumulator.apply(sum, aligned, random);
         result.raw = word.raw;
@@ -142,7 +142,7 @@ pub fn mac_layer(
     bias: Option<BiasWords<'_>>,
     input: &Words,
     output: &mut Words,
-    draws: Draws,
+    draws: LayerDraws,
     events: &mut SiteEvents,
 ) {
     let [kh, kw] = geometry.window.kernel;
@@ -153,8 +153,8 @@ pub fn mac_layer(
         let canonical = operands(geometry, weights, input, pixel, channel);
         let ordered: Vec<_> = order.iter().map(|&k| canonical[k as usize]).collect();
         let bias = bias.map(|(format, raw)| (format, raw[channel]));
-        let sum = accumulate(spec, bias, &ordered, element as u64, draws);
-        let word = finish(spec, &sum, element as u64, draws, events);
+        let sum = accumulate(spec, bias, &ordered, element, draws);
+        let word = finish(spec, &sum, element, draws, events);
         with_words!(output.buffer_mut(), out => out[element] = Word::from_raw(word));
     }
 }
@@ -163,8 +163,8 @@ pub fn mac_layer(
 pub(crate) fn finish(
     spec: &MacSpec,
     sum: &Accumulated,
-    element: u64,
-    draws: Draws,
+    element: usize,
+    draws: LayerDraws,
     events: &mut SiteEvents,
 ) -> i64 {
     let random = draws.draw(Site::Output, element, 0);
