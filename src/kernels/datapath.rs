@@ -112,6 +112,16 @@ fn walk(loops: &[OrderLoop], ranges: [Range<usize>; 3], visit: &mut impl FnMut([
     }
 }
 
+impl fmt::Display for Style {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Style::ProductCast => "product_cast",
+            Style::Fused => "fused",
+            Style::Exact => "exact",
+        })
+    }
+}
+
 impl fmt::Display for Axis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::kernels::bounds::Interval;
-use crate::kernels::dot::{Blocks, Element, Gather, InstructionSet, Multiply, Packed, Simd, Work};
+use crate::kernels::dot::{Blocks, Element, Gather, InstructionSet, Multiply, Packed, Work};
 use crate::kernels::narrow::{Lanes, NarrowCast, magnitude};
 use crate::kernels::output::{LaneSums, Output};
 use crate::kernels::patches::PaddedMap;
@@ -72,6 +72,7 @@ pub(crate) struct Buffers<E> {
     map: Vec<E>,
     magnitudes: Vec<E>,
     operands: Vec<E>,
+    output: Vec<i64>,
 }
 
 impl<E: Element> Prepared<E> {
@@ -109,7 +110,7 @@ impl<E: Element> Prepared<E> {
     ) -> Option<Self> {
         let activation = magnitude(spec.activations) as i128;
         let heaviest = weights.to_vec().iter().map(|w| i128::from(w.unsigned_abs())).max()?;
-        if activation.max(heaviest) > E::LARGEST.into() {
+        if activation.max(heaviest) > i128::from(E::LARGEST) {
             return None;
         }
         let lossless = lossless(spec, activation * heaviest);
@@ -124,9 +125,10 @@ impl<E: Element> Prepared<E> {
         let weight = |channel: usize, k: usize| weights.get(channel * reduction + k);
         let sums = if lossless {
             let gather = Gather::new(geometry, &map);
-            let range = chain.accumulator.range();
-            let safe = |r: Interval| r.low >= range.0.into() && r.high <= range.1.into();
-            let proven = blocks.pad(|channel| order_free || safe(reach[channel]), true);
+            let (low, high) = chain.accumulator.range();
+            let range = Interval { low: low.into(), high: high.into() };
+            let proven = |channel: usize| order_free || range.union(reach[channel]) == range;
+            let proven = blocks.pad(proven, true);
             let pack = |weight: &dyn Fn(usize, usize) -> i64| {
                 Packed::new(&gather, &blocks, weight, activation as i64)
             };
@@ -154,6 +156,7 @@ impl<E: Element> Prepared<E> {
             map: vec![E::default(); self.map.len()],
             magnitudes: vec![E::default(); if checked { self.map.len() } else { 0 }],
             operands: vec![E::default(); self.offsets.len()],
+            output: vec![0; self.geometry.output.len()],
         }
     }
 
@@ -170,40 +173,36 @@ impl<E: Element> Prepared<E> {
         if !buffers.magnitudes.is_empty() {
             self.map.fill(input, &mut buffers.magnitudes, |word| E::from_raw(word.abs()));
         }
+        E::run(self.simd, Image { layer: self, buffers, draws, events });
         with_words!(output.buffer_mut(), words => {
-            self.simd.run(Image { layer: self, words, buffers, draws, events });
+            for (word, &raw) in words.iter_mut().zip(&buffers.output) {
+                *word = Word::from_raw(raw);
+            }
         });
     }
 }
 
 /// One image, as work to be compiled per instruction set.
-struct Image<'a, E, W> {
+struct Image<'a, E> {
     layer: &'a Prepared<E>,
-    words: &'a mut [W],
     buffers: &'a mut Buffers<E>,
     draws: LayerDraws,
     events: &'a mut SiteEvents,
 }
 
-macro_rules! image_work {
-    ($($native:ident),*) => {
-        $(impl<W: Word> Work for Image<'_, $native, W> {
-            #[inline(always)]
-            fn run<S: Simd>(mut self, simd: S) {
-                match (&self.layer.sums, self.layer.blocks.lanes) {
-                    (Some(sums), 8) => self.exact::<S, 8>(simd, sums),
-                    (Some(sums), _) => self.exact::<S, 16>(simd, sums),
-                    (None, 8) => self.ordered::<8>(),
-                    (None, _) => self.ordered::<16>(),
-                }
-            }
-        })*
-    };
+impl<E: Element> Work<E> for Image<'_, E> {
+    #[inline(always)]
+    fn run<S: Multiply<E>>(mut self, simd: S) {
+        match (&self.layer.sums, self.layer.blocks.lanes) {
+            (Some(sums), 8) => self.exact::<S, 8>(simd, sums),
+            (Some(sums), _) => self.exact::<S, 16>(simd, sums),
+            (None, 8) => self.ordered::<8>(),
+            (None, _) => self.ordered::<16>(),
+        }
+    }
 }
 
-image_work!(i16, i32);
-
-impl<E: Element, W: Word> Image<'_, E, W> {
+impl<E: Element> Image<'_, E> {
     /// Exact sums, several pixels at a time.
     #[inline(always)]
     fn exact<S: Multiply<E>, const N: usize>(&mut self, simd: S, sums: &ExactSums<E>) {
@@ -286,7 +285,7 @@ impl<E: Element, W: Word> Image<'_, E, W> {
     fn emit<const N: usize>(&mut self, pixel: usize, block: usize, sums: &LaneSums<N>) {
         let channels = self.layer.blocks.channels(block);
         let first = pixel * self.layer.geometry.output.channels + channels.start;
-        let words = &mut self.words[first..][..channels.len()];
+        let words = &mut self.buffers.output[first..][..channels.len()];
         self.layer.output.emit(sums, words, first, self.draws, self.events);
     }
 }

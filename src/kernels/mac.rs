@@ -9,6 +9,7 @@
 //!   enough.
 
 use crate::error::{Error, Result};
+use crate::kernels::elementwise::LARGEST_SHIFT;
 use crate::kernels::bounds::{Interval, intervals};
 use crate::kernels::dot::InstructionSet;
 use crate::kernels::lanes::{Buffers, Prepared};
@@ -49,9 +50,6 @@ enum Memory {
 }
 
 impl MacKernel {
-    /// Most bits by which a term may be shifted to the accumulator's binary point.
-    const LARGEST_SHIFT: i32 = 36;
-
     /// Packs the weights `[output channel][input channel of the group][kernel row][kernel column]`
     /// and proves what can be proven, for the fastest instruction set of this processor.
     ///
@@ -200,14 +198,14 @@ fn check_spec(spec: &MacSpec) -> Result<()> {
         )
         .remedy(format_args!("drop the bits in the product: at most {grid} fractional bits")));
     }
-    if (term - grid).abs() > MacKernel::LARGEST_SHIFT
+    if (term - grid).abs() > LARGEST_SHIFT
         || (term - spec.product_frac()).abs() > Format::MAX_FRAC
     {
         return Err(Error::new(
             format_args!("accumulator {accumulator}"),
             format_args!(
                 "its {grid} fractional bits are more than {} away from the {term} of what is added",
-                MacKernel::LARGEST_SHIFT
+                LARGEST_SHIFT
             ),
         )
         .remedy("choose binary points that are closer together"));

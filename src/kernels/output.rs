@@ -2,11 +2,10 @@
 
 use crate::kernels::events::count;
 use crate::kernels::narrow::{Lanes, NarrowCast, magnitude};
-use crate::kernels::reference::{Accumulated, finish};
-use crate::kernels::{LayerDraws, MacSpec, SiteEvents};
-use crate::tensor::Word;
+use crate::kernels::{Epilogue, LayerDraws, MacSpec, Site, SiteEvents};
+use crate::numeric::Events;
 
-/// Accumulators after the loop; see [`Accumulated`]. The flags are 0 or 1.
+/// Accumulators after the loop; see [`Accumulated`](crate::kernels::reference::Accumulated). The flags are 0 or 1.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LaneSums<const N: usize> {
     pub raw: Lanes<N>,
@@ -34,16 +33,72 @@ impl<const N: usize> LaneSums<N> {
     }
 }
 
-/// The epilogue on lanes.
+/// An epilogue prepared for results of a known binary point and width.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Output {
-    spec: MacSpec,
+pub(crate) struct PreparedEpilogue {
+    epilogue: Epilogue,
+    frac: i32,
     /// The cast, where 64 bits are enough and nothing is random.
     cast: Option<NarrowCast>,
     low: i64,
     high: i64,
-    /// Smallest accumulator that is not cut off by the activation function before the cast.
+    /// Smallest result that is not cut off by the activation function before the cast.
     floor: i64,
+}
+
+impl PreparedEpilogue {
+    /// For results with `frac` fractional bits and a magnitude of at most `largest`.
+    pub fn new(epilogue: &Epilogue, frac: i32, largest: u128) -> Self {
+        let (low, high) = epilogue.clamp.unwrap_or((i64::MIN, i64::MAX));
+        let cast = match epilogue.requantizer {
+            Some(_) => None,
+            None => NarrowCast::new(epilogue.cast, frac, largest),
+        };
+        let floor = if epilogue.rectifies() { 0 } else { i64::MIN };
+        Self { epilogue: *epilogue, frac, cast, low, high, floor }
+    }
+
+    /// The words of all lanes; counts what happened to them. `None` if they have to be computed
+    /// one by one.
+    #[inline(always)]
+    pub fn lanes<const N: usize>(
+        &self,
+        results: &Lanes<N>,
+        events: &mut Events,
+    ) -> Option<Lanes<N>> {
+        let cast = self.cast.as_ref()?;
+        let mut lanes = results.map(|result| result.max(self.floor));
+        let (mut over, mut under) = ([0; N], [0; N]);
+        cast.lanes(&mut lanes, &mut over, &mut under);
+        count(events, self.epilogue.cast.overflow(), total(&over), total(&under));
+        Some(lanes.map(|lane| lane.max(self.low).min(self.high)))
+    }
+
+    /// One word; counts what happened to it.
+    #[inline(always)]
+    pub fn word(&self, result: i64, random: impl FnOnce() -> u64, events: &mut Events) -> i64 {
+        match self.lanes(&[result], events) {
+            Some([word]) => word,
+            None => {
+                let word = self.epilogue.apply(result.into(), self.frac, random());
+                events.count(word, self.epilogue.cast.overflow());
+                word.raw as i64
+            }
+        }
+    }
+}
+
+/// Number of flags that are set.
+#[inline(always)]
+fn total<const N: usize>(flags: &Lanes<N>) -> u64 {
+    flags.iter().sum::<i64>() as u64
+}
+
+/// The output words of a multiply-accumulate layer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    spec: MacSpec,
+    epilogue: PreparedEpilogue,
 }
 
 impl Output {
@@ -51,69 +106,40 @@ impl Output {
     pub fn new(spec: &MacSpec) -> Self {
         let accumulator = spec.accumulator.to();
         let largest = magnitude(accumulator);
-        let (low, high) = spec.epilogue.clamp.unwrap_or((i64::MIN, i64::MAX));
-        Self {
-            spec: *spec,
-            cast: NarrowCast::new(spec.epilogue.cast, accumulator.frac(), largest),
-            low,
-            high,
-            floor: if spec.epilogue.rectifies() { 0 } else { i64::MIN },
-        }
+        let epilogue = PreparedEpilogue::new(&spec.epilogue, accumulator.frac(), largest);
+        Self { spec: *spec, epilogue }
     }
 
     /// Writes the words of the first lanes, the output words from `first` of the layer on, and
     /// counts what happened to them.
     #[inline(always)]
-    pub fn emit<const N: usize, W: Word>(
+    pub fn emit<const N: usize>(
         &self,
         sums: &LaneSums<N>,
-        words: &mut [W],
+        words: &mut [i64],
         first: usize,
         draws: LayerDraws,
         events: &mut SiteEvents,
     ) {
-        let Some(cast) = &self.cast else {
-            return self.emit_each(sums, words, first, draws, events);
-        };
-        let mut lanes = sums.raw.map(|raw| raw.max(self.floor));
-        let (mut over, mut under) = ([0; N], [0; N]);
-        cast.lanes(&mut lanes, &mut over, &mut under);
-        for (word, lane) in words.iter_mut().zip(lanes) {
-            *word = W::from_raw(lane.max(self.low).min(self.high));
+        match self.epilogue.lanes(&sums.raw, &mut events.output) {
+            Some(lanes) => words.copy_from_slice(&lanes[..words.len()]),
+            None => {
+                for (n, word) in words.iter_mut().enumerate() {
+                    let random = || draws.draw(Site::Output, first + n, 0);
+                    *word = self.epilogue.word(sums.raw[n], random, &mut events.output);
+                }
+            }
         }
-        let total = |flags: &Lanes<N>| flags.iter().sum::<i64>() as u64;
-        let spec = &self.spec;
-        let (product, accumulator) = (spec.product.overflow(), spec.accumulator.overflow());
+        let (product, accumulator) = (self.spec.product, self.spec.accumulator);
         count(
             &mut events.product,
-            product,
+            product.overflow(),
             total(&sums.product_over),
             total(&sums.product_under),
         );
-        count(&mut events.accumulator, accumulator, total(&sums.over), total(&sums.under));
-        count(&mut events.output, spec.epilogue.cast.overflow(), total(&over), total(&under));
+        let (over, under) = (total(&sums.over), total(&sums.under));
+        count(&mut events.accumulator, accumulator.overflow(), over, under);
         let largest = sums.total.iter().fold(0, |largest, t| t.unsigned_abs().max(largest));
         events.largest_accumulator = events.largest_accumulator.max(largest);
-    }
-
-    fn emit_each<const N: usize, W: Word>(
-        &self,
-        sums: &LaneSums<N>,
-        words: &mut [W],
-        first: usize,
-        draws: LayerDraws,
-        events: &mut SiteEvents,
-    ) {
-        for (n, word) in words.iter_mut().enumerate() {
-            let sum = Accumulated {
-                raw: sums.raw[n].into(),
-                total: sums.total[n].into(),
-                overflowed: sums.over[n] != 0,
-                underflowed: sums.under[n] != 0,
-                product_overflowed: sums.product_over[n] != 0,
-                product_underflowed: sums.product_under[n] != 0,
-            };
-            *word = W::from_raw(finish(&self.spec, &sum, first + n, draws, events));
-        }
     }
 }

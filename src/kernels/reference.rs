@@ -160,7 +160,7 @@ pub fn mac_layer(
 }
 
 /// The output word of an accumulator; counts all that happened to it.
-pub(crate) fn finish(
+fn finish(
     spec: &MacSpec,
     sum: &Accumulated,
     element: usize,
@@ -181,12 +181,7 @@ pub(crate) fn finish(
         sum.overflowed.into(),
         sum.underflowed.into(),
     );
-    count(
-        &mut events.output,
-        spec.epilogue.cast.overflow(),
-        word.overflowed.into(),
-        word.underflowed.into(),
-    );
+    events.output.count(word, spec.epilogue.cast.overflow());
     let magnitude = u64::try_from(sum.total.unsigned_abs()).unwrap_or(u64::MAX);
     events.largest_accumulator = events.largest_accumulator.max(magnitude);
     word.raw as i64

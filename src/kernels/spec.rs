@@ -1,10 +1,10 @@
 //! What determines the output words of a multiply-accumulate layer, beside its operands.
 
 use crate::kernels::Style;
-use crate::numeric::{Cast, CastWord, Format};
+use crate::numeric::{Cast, CastWord, Format, Requantizer};
 
 /// The sites of one multiply-accumulate layer, all formats resolved.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub struct MacSpec {
     /// Where the chain loses bits.
     pub style: Style,
@@ -38,22 +38,32 @@ impl MacSpec {
 }
 
 /// From a result to the output word: `clamp(cast(result))`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Epilogue {
     /// Format, rounding and overflow.
     pub cast: Cast,
+    /// In place of the cast, a requantizer between the same formats with a rounding of its own.
+    pub requantizer: Option<Requantizer>,
     /// Fused activation function, the bounds as raw words of the format.
     pub clamp: Option<(i64, i64)>,
 }
 
 impl Epilogue {
+    /// The cast alone.
+    pub fn cast(cast: Cast) -> Self {
+        Self { cast, requantizer: None, clamp: None }
+    }
+
     /// The output word of `raw · 2^−frac`. With an unsigned format and a lower bound of 0, a
     /// negative value becomes 0 by the activation function: neither overflow nor underflow.
     pub fn apply(&self, raw: i128, frac: i32, random: u64) -> CastWord {
         if raw < 0 && self.rectifies() {
             return CastWord { raw: self.clamp(0), overflowed: false, underflowed: false };
         }
-        let word = self.cast.apply(raw, frac, random);
+        let word = match self.requantizer {
+            Some(requantizer) => requantizer.apply(raw as i64, random),
+            None => self.cast.apply(raw, frac, random),
+        };
         CastWord { raw: self.clamp(word.raw), ..word }
     }
 

@@ -8,10 +8,12 @@ pub mod arrays;
 mod counts;
 mod layer;
 pub mod vector;
+mod words;
 
 pub use counts::{Cycles, Density, LayerCounts, Macs};
 
 pub use layer::LayerModel;
+pub use words::{BoundLayer, BoundMac, BoundNetwork, ImageState};
 pub use vector::{FeatureMap, VectorModel};
 
 pub use crate::kernels::SiteEvents;

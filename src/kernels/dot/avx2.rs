@@ -1,6 +1,6 @@
 //! The micro-kernel for AVX2.
 
-use super::{Multiply, Simd, Tile, Work, check_bounds, portable};
+use super::{Element, Multiply, Tile, Work, check_bounds, portable};
 
 /// Proof that the processor has AVX2.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,11 +17,18 @@ impl Avx2 {
     }
 }
 
-impl Simd for Avx2 {
-    fn run<W: Work>(self, work: W) {
+impl Avx2 {
+    /// Runs `work`, inlined into a function compiled for the instruction set.
+    pub fn run<E: Element>(self, work: impl Work<E>)
+    where
+        Self: Multiply<E>,
+    {
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2")]
-        fn run<W: Work>(simd: Avx2, work: W) {
+        fn run<E: Element>(simd: Avx2, work: impl Work<E>)
+        where
+            Avx2: Multiply<E>,
+        {
             work.run(simd);
         }
         #[cfg(target_arch = "x86_64")]

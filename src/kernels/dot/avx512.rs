@@ -1,7 +1,7 @@
 //! The micro-kernel for AVX-512 with VNNI.
 
 use super::avx2::Avx2;
-use super::{Multiply, Simd, Tile, Work, check_bounds, portable};
+use super::{Element, Multiply, Tile, Work, check_bounds, portable};
 
 /// Proof that the processor has AVX-512 F, BW, DQ, VL and VNNI.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,11 +25,18 @@ impl Avx512 {
     }
 }
 
-impl Simd for Avx512 {
-    fn run<W: Work>(self, work: W) {
+impl Avx512 {
+    /// Runs `work`, inlined into a function compiled for the instruction set.
+    pub fn run<E: Element>(self, work: impl Work<E>)
+    where
+        Self: Multiply<E>,
+    {
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-        fn run<W: Work>(simd: Avx512, work: W) {
+        fn run<E: Element>(simd: Avx512, work: impl Work<E>)
+        where
+            Avx512: Multiply<E>,
+        {
             work.run(simd);
         }
         #[cfg(target_arch = "x86_64")]

@@ -30,6 +30,8 @@ pub(crate) trait Element: Copy + Default + PartialEq + Send + Sync + 'static {
     fn widen(sum: Self::Sum) -> i64;
     /// The operand as 64 bits.
     fn raw(self) -> i64;
+    /// Runs `work` compiled for an instruction set.
+    fn run(set: InstructionSet, work: impl Work<Self>);
 }
 
 macro_rules! elements {
@@ -59,6 +61,14 @@ macro_rules! elements {
             fn raw(self) -> i64 {
                 i64::from(self)
             }
+
+            fn run(set: InstructionSet, work: impl Work<Self>) {
+                match set.0 {
+                    Token::Portable(simd) => simd.run(work),
+                    Token::Avx2(simd) => simd.run(work),
+                    Token::Avx512(simd) => simd.run(work),
+                }
+            }
         })*
     };
 }
@@ -83,16 +93,10 @@ pub(crate) trait Multiply<E: Element>: Copy {
     ) -> Tile<E, P, N>;
 }
 
-/// An instruction set: runs code compiled for it.
-pub(crate) trait Simd: Multiply<i16> + Multiply<i32> {
-    /// Runs `work`, which is inlined into a function compiled for the instruction set.
-    fn run<W: Work>(self, work: W);
-}
-
-/// Work that is compiled once per instruction set.
-pub(crate) trait Work {
+/// Work on operands of type `E` that is compiled once per instruction set.
+pub(crate) trait Work<E: Element> {
     /// Does it; must be `#[inline(always)]`.
-    fn run<S: Simd>(self, simd: S);
+    fn run<S: Multiply<E>>(self, simd: S);
 }
 
 /// The instruction sets for which there are kernels.
@@ -126,15 +130,6 @@ impl InstructionSet {
             Token::Portable(_) => "portable",
             Token::Avx2(_) => "AVX2",
             Token::Avx512(_) => "AVX-512",
-        }
-    }
-
-    /// Runs `work` compiled for it.
-    pub(crate) fn run(self, work: impl Work) {
-        match self.0 {
-            Token::Portable(simd) => simd.run(work),
-            Token::Avx2(simd) => simd.run(work),
-            Token::Avx512(simd) => simd.run(work),
         }
     }
 }

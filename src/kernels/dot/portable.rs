@@ -1,14 +1,15 @@
 //! The micro-kernel in plain Rust: the specification of the others, and the one of processors
 //! without them.
 
-use super::{Element, Multiply, Simd, Tile, Work};
+use super::{Element, Multiply, Tile, Work};
 
 /// Every processor has it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Portable;
 
-impl Simd for Portable {
-    fn run<W: Work>(self, work: W) {
+impl Portable {
+    /// Runs `work`.
+    pub fn run<E: Element>(self, work: impl Work<E>) {
         work.run(self);
     }
 }
