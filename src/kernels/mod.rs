@@ -4,5 +4,7 @@
 //! Knows words and geometry; never networks, plans or hardware files.
 
 mod datapath;
+mod gemm_f32;
 
 pub use datapath::{AccumulationOrder, Axis, OrderLoop, Style};
+pub use gemm_f32::gemm_f32;
