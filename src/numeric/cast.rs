@@ -1,69 +1,9 @@
 //! The cast: rounding first, then overflow.
 
 use std::cmp::Ordering;
-use std::ops::AddAssign;
-
-use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::numeric::Format;
-
-/// What happens to bits that are dropped on the right.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Rounding {
-    /// Towards minus infinity (`AP_TRN`).
-    Floor,
-    /// Towards zero (`AP_TRN_ZERO`).
-    TowardZero,
-    /// To nearest, ties towards plus infinity (`AP_RND`).
-    HalfUp,
-    /// To nearest, ties towards zero (`AP_RND_ZERO`).
-    HalfTowardZero,
-    /// To nearest, ties away from zero (`AP_RND_INF`).
-    HalfAway,
-    /// To nearest, ties towards minus infinity (`AP_RND_MIN_INF`).
-    HalfDown,
-    /// To nearest, ties to the even word (`AP_RND_CONV`).
-    HalfEven,
-    /// Up with a probability equal to the dropped fraction.
-    Stochastic,
-}
-
-/// What happens to a word that is out of range after rounding.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Overflow {
-    /// Keep the low bits (`AP_WRAP`).
-    Wrap,
-    /// The nearest word in range (`AP_SAT`).
-    Saturate,
-    /// Zero (`AP_SAT_ZERO`).
-    SaturateZero,
-    /// The nearest word of a range symmetric about zero (`AP_SAT_SYM`).
-    SaturateSymmetric,
-    /// Wrap that keeps the sign of the lowest deleted bit (`AP_WRAP_SM`).
-    WrapSignMagnitude,
-}
-
-/// How often words wrapped, saturated, or underflowed (a nonzero value became zero by rounding).
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
-pub struct Events {
-    /// Words out of range that wrapped.
-    pub wrapped: u64,
-    /// Words out of range that saturated.
-    pub saturated: u64,
-    /// Nonzero values that rounding made zero.
-    pub underflowed: u64,
-}
-
-impl AddAssign for Events {
-    fn add_assign(&mut self, other: Self) {
-        self.wrapped += other.wrapped;
-        self.saturated += other.saturated;
-        self.underflowed += other.underflowed;
-    }
-}
+use crate::numeric::{Format, Overflow, Rounding};
 
 /// A cast into a format, with its rounding and overflow.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -87,7 +27,8 @@ pub struct CastWord {
 impl Cast {
     /// A cast into `to`. Two corners on which the known implementations disagree are refused:
     /// `saturate_symmetric` on a signed one-bit word, and `wrap_sign_magnitude` with any rounding
-    /// but `floor`.
+    /// but `floor`. So is `wrap_sign_magnitude` on unsigned words, which `ap_fixed` and SystemC
+    /// refuse too.
     pub fn new(to: Format, rounding: Rounding, overflow: Overflow) -> Result<Self> {
         if overflow == Overflow::SaturateSymmetric && to.is_signed() && to.bits() == 1 {
             return Err(Error::new(
@@ -96,9 +37,16 @@ impl Cast {
             )
             .remedy("use saturate, or a word of two bits"));
         }
+        if overflow == Overflow::WrapSignMagnitude && !to.is_signed() {
+            return Err(Error::new(to, "wrap_sign_magnitude is defined on signed words only")
+                .remedy("use overflow wrap, or a signed word"));
+        }
         if overflow == Overflow::WrapSignMagnitude && rounding != Rounding::Floor {
-            return Err(Error::new(to, "wrap_sign_magnitude is defined with floor rounding only")
-                .remedy("use floor, or overflow wrap"));
+            return Err(Error::new(
+                to,
+                format_args!("wrap_sign_magnitude is defined with floor rounding, not {rounding}"),
+            )
+            .remedy("use floor, or overflow wrap"));
         }
         Ok(Self { to, rounding, overflow })
     }
@@ -120,17 +68,42 @@ impl Cast {
 
     /// Casts the exact value `raw · 2^−frac`. `random` decides stochastic rounding (uniform over
     /// all 64-bit words) and is ignored by the other modes.
+    #[inline]
     pub fn apply(self, raw: i128, frac: i32, random: u64) -> CastWord {
-        let shift = self.to.frac() - frac;
+        self.apply_narrow(raw, frac, random).unwrap_or_else(|| self.apply_wide(raw, frac, random))
+    }
+
+    /// The definition, for any word and any distance between the binary points.
+    fn apply_wide(self, raw: i128, frac: i32, random: u64) -> CastWord {
+        let shift = self.to.frac().saturating_sub(frac);
         if shift >= 0 {
-            // An exact left shift; beyond i128 only the sign and the low bits matter.
-            let shift = shift as u32;
+            // Beyond i128, only the sign and the low bits matter.
+            let shift = shift.unsigned_abs();
             let fits = raw == 0 || shift < raw.unsigned_abs().leading_zeros();
             let low = if shift < 128 { raw << shift } else { 0 };
             return self.fit(low, fits, raw < 0, false);
         }
         let rounded = round(raw, shift.unsigned_abs(), self.rounding, random);
         self.fit(rounded, true, rounded < 0, raw != 0 && rounded == 0)
+    }
+
+    /// The same in 64-bit arithmetic, for words below 2^62 in magnitude that move to the right by
+    /// at most 61 bits into a word of at most 63: rounding is one addition before the shift.
+    #[inline]
+    fn apply_narrow(self, raw: i128, frac: i32, random: u64) -> Option<CastWord> {
+        let shift = frac.wrapping_sub(self.to.frac()) as u32;
+        let word = raw as i64;
+        let narrow = i128::from(word) == raw && word.unsigned_abs() < 1 << 62;
+        if !narrow || shift > 61 || self.to.bits() > 63 {
+            return None;
+        }
+        let rounded =
+            if shift == 0 { word } else { round_narrow(word, shift, self.rounding, random) };
+        let underflowed = rounded == 0 && word != 0;
+        if rounded >= self.lowest() as i64 && rounded <= self.to.max() as i64 {
+            return Some(CastWord { raw: i128::from(rounded), overflowed: false, underflowed });
+        }
+        Some(self.fit(i128::from(rounded), true, rounded < 0, underflowed))
     }
 
     /// Brings a rounded integer into range. `low` holds its low bits, and all of it if `exact`.
@@ -141,24 +114,19 @@ impl Cast {
         }
         let raw = match self.overflow {
             Overflow::Wrap => self.wrap(low),
-            Overflow::Saturate | Overflow::SaturateSymmetric => {
-                if negative {
-                    min
-                } else {
-                    max
-                }
-            }
+            Overflow::Saturate | Overflow::SaturateSymmetric if negative => min,
+            Overflow::Saturate | Overflow::SaturateSymmetric => max,
             Overflow::SaturateZero => 0,
             Overflow::WrapSignMagnitude => {
                 let bits = self.to.bits();
-                let flip = self.to.is_signed() && (low >> bits ^ low >> (bits - 1)) & 1 == 1;
+                let flip = (low >> bits ^ low >> (bits - 1)) & 1 == 1;
                 self.wrap(if flip { !low } else { low })
             }
         };
         CastWord { raw, overflowed: true, underflowed }
     }
 
-    /// Smallest word that this cast can give by saturation.
+    /// Smallest word that is in range for this cast.
     fn lowest(self) -> i128 {
         match self.overflow {
             Overflow::SaturateSymmetric if self.to.is_signed() => -self.to.max(),
@@ -176,7 +144,7 @@ impl Cast {
     }
 }
 
-/// Drops `bits` ≥ 1 bits of `raw`.
+/// Drops `bits` ≥ 1 bits of `raw`: the floor, or the next integer if the dropped fraction says so.
 fn round(raw: i128, bits: u32, rounding: Rounding, random: u64) -> i128 {
     let floor = raw >> bits.min(127);
     let dropped = if bits < 128 { raw as u128 & ((1 << bits) - 1) } else { raw as u128 };
@@ -184,37 +152,50 @@ fn round(raw: i128, bits: u32, rounding: Rounding, random: u64) -> i128 {
         return floor;
     }
     let negative = raw < 0;
-    let versus_half = || match bits {
+    let versus_half = match bits {
         1..=128 => dropped.cmp(&(1 << (bits - 1))),
         _ if negative => Ordering::Greater,
         _ => Ordering::Less,
     };
+    let nearest = |tie_goes_up: bool| match versus_half {
+        Ordering::Less => false,
+        Ordering::Equal => tie_goes_up,
+        Ordering::Greater => true,
+    };
     let up = match rounding {
         Rounding::Floor => false,
         Rounding::TowardZero => negative,
-        Rounding::HalfUp => versus_half().is_ge(),
-        Rounding::HalfTowardZero => match versus_half() {
-            Ordering::Equal => negative,
-            other => other.is_gt(),
-        },
-        Rounding::HalfAway => match versus_half() {
-            Ordering::Equal => !negative,
-            other => other.is_gt(),
-        },
-        Rounding::HalfDown => versus_half().is_gt(),
-        Rounding::HalfEven => match versus_half() {
-            Ordering::Equal => floor & 1 == 1,
-            other => other.is_gt(),
-        },
+        Rounding::HalfUp => nearest(true),
+        Rounding::HalfTowardZero => nearest(negative),
+        Rounding::HalfAway => nearest(!negative),
+        Rounding::HalfDown => nearest(false),
+        Rounding::HalfEven => nearest(floor & 1 == 1),
         Rounding::Stochastic => {
+            // The fraction in units of 2^−64, rounded down.
             let fraction = match bits {
                 1..=64 => (dropped << (64 - bits)) as u64,
-                65..=128 => (dropped >> (bits - 64)) as u64,
-                _ if negative => u64::MAX,
-                _ => 0,
+                _ => (raw >> (bits - 64).min(127)) as u64,
             };
             fraction.checked_add(random).is_none()
         }
     };
     floor + i128::from(up)
+}
+
+/// [`round`] for |`raw`| < 2^62 and 1 ≤ `bits` ≤ 61.
+#[inline]
+fn round_narrow(raw: i64, bits: u32, rounding: Rounding, random: u64) -> i64 {
+    let half = 1_i64 << (bits - 1);
+    let negative = i64::from(raw < 0);
+    let carry = match rounding {
+        Rounding::Floor => 0,
+        Rounding::TowardZero => negative * (2 * half - 1),
+        Rounding::HalfUp => half,
+        Rounding::HalfTowardZero => half - 1 + negative,
+        Rounding::HalfAway => half - negative,
+        Rounding::HalfDown => half - 1,
+        Rounding::HalfEven => half - 1 + (raw >> bits & 1),
+        Rounding::Stochastic => (random >> (64 - bits)) as i64,
+    };
+    (raw + carry) >> bits
 }

@@ -1,6 +1,12 @@
-//! The three requantizers.
+//! The three requantizers: from an accumulator to an output word.
+//!
+//! Zero points are zero. The float32 multiply of [`RequantizerKind::Float32`] is part of its
+//! definition and the one place where a word passes through a float.
 
 use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::numeric::{Cast, CastWord, Format, Overflow, Rounding};
 
 /// How an accumulator becomes an output word.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -13,3 +19,152 @@ pub enum RequantizerKind {
     /// A float32 multiply, rounded half to even, saturated, as ONNX QLinearConv defines it.
     Float32,
 }
+
+/// A requantizer with its scale and output format: `word ≈ acc · scale`.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Requantizer(Scheme);
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Scheme {
+    Shift { acc_frac: i32, output: Cast },
+    MultiplierShift(MultiplierShift),
+    Float32 { scale: f32, output: Format },
+}
+
+/// `acc · multiplier · 2^(left − 31 − right)`, one of `left` and `right` being zero.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct MultiplierShift {
+    multiplier: i32,
+    left: u32,
+    right: u32,
+    /// Saturating cast into 32 bits, halves up: the accumulator, its left shift and the
+    /// high half of the doubled product.
+    word32: Cast,
+    /// The rounding right shift, halves away from zero, into the output format.
+    output: Cast,
+}
+
+impl Requantizer {
+    /// A requantizer between binary points: the accumulator has `acc_frac` fractional bits, the
+    /// scale is 2^(F − `acc_frac`).
+    ///
+    /// `multiplier_shift` and `float32` define their own rounding, which takes the place of the
+    /// output's; they saturate, so that an output with another overflow is refused, as is a power
+    /// of two beyond their scales.
+    pub fn new(kind: RequantizerKind, acc_frac: i32, output: Cast) -> Result<Self> {
+        if kind == RequantizerKind::Shift {
+            return Ok(Self(Scheme::Shift { acc_frac, output }));
+        }
+        if output.overflow() != Overflow::Saturate {
+            return Err(Error::new(
+                output.to(),
+                format_args!("this requantizer saturates, the output is to {}", output.overflow()),
+            )
+            .remedy("use overflow saturate for the output, or the requantizer shift"));
+        }
+        let scale = 2_f64.powi(output.to().frac().saturating_sub(acc_frac));
+        match kind {
+            RequantizerKind::MultiplierShift => Self::scaled(scale, output.to()),
+            _ => Self::float32(scale as f32, output.to()),
+        }
+    }
+
+    /// `multiplier_shift` with a real scale, in units of the output's raw words for each unit of
+    /// the accumulator's. Multiplier and shift are those of TFLite's `QuantizeMultiplier`: the
+    /// scale's fraction in 0.5..1 as 31 bits, halves up; scales below 2^−32 become zero.
+    pub fn scaled(scale: f64, output: Format) -> Result<Self> {
+        if !(scale.is_normal() && scale > 0.0) {
+            return Err(scale_error(scale));
+        }
+        let (mut multiplier, mut shift) = quantize_multiplier(scale);
+        if shift < -31 {
+            (multiplier, shift) = (0, 0);
+        }
+        Self::multiplier_shift(multiplier, shift, output).map_err(|_| scale_error(scale))
+    }
+
+    /// `multiplier_shift` with TFLite's multiplier, 0 to 2^31 − 1, and shift, −31 to 30, positive
+    /// to the left: the scale is `multiplier · 2^(shift − 31)`.
+    pub fn multiplier_shift(multiplier: i32, shift: i32, output: Format) -> Result<Self> {
+        if multiplier < 0 || !(-31..=30).contains(&shift) {
+            return Err(Error::new(
+                format_args!("multiplier {multiplier}, shift {shift}"),
+                "the multiplier is not negative, and the shift lies in -31..=30",
+            )
+            .remedy("write the scale as multiplier · 2^(shift − 31)"));
+        }
+        Ok(Self(Scheme::MultiplierShift(MultiplierShift {
+            multiplier,
+            left: shift.max(0).unsigned_abs(),
+            right: shift.min(0).unsigned_abs(),
+            word32: Cast::new(Format::new(true, 32, 0)?, Rounding::HalfUp, Overflow::Saturate)?,
+            output: Cast::new(output.with_frac(0)?, Rounding::HalfAway, Overflow::Saturate)?,
+        })))
+    }
+
+    /// `float32` with a scale in units of the output's raw words for each unit of the
+    /// accumulator's.
+    pub fn float32(scale: f32, output: Format) -> Result<Self> {
+        if !(scale.is_normal() && scale > 0.0) {
+            return Err(scale_error(scale.into()));
+        }
+        Ok(Self(Scheme::Float32 { scale, output }))
+    }
+
+    /// The output word of an accumulator. `random` is for stochastic rounding.
+    #[inline]
+    pub fn apply(self, acc: i64, random: u64) -> CastWord {
+        match self.0 {
+            Scheme::Shift { acc_frac, output } => output.apply(acc.into(), acc_frac, random),
+            Scheme::MultiplierShift(scheme) => scheme.apply(acc),
+            Scheme::Float32 { scale, output } => float32(acc, scale, output),
+        }
+    }
+}
+
+fn scale_error(scale: f64) -> Error {
+    Error::new(format_args!("scale {scale:e}"), "outside what the requantizer can multiply by")
+        .remedy("use a positive scale below 2^30, and for float32 at least 2^-126")
+}
+
+/// Fraction in 0.5..1 as a 31-bit integer, halves up, and exponent, of a positive normal number.
+fn quantize_multiplier(scale: f64) -> (i32, i32) {
+    const MANTISSA_BITS: u32 = f64::MANTISSA_DIGITS - 1;
+    let bits = scale.to_bits();
+    let exponent = (bits >> MANTISSA_BITS) as i32 - 1022;
+    let fraction = bits & ((1 << MANTISSA_BITS) - 1) | 1 << MANTISSA_BITS;
+    let dropped = f64::MANTISSA_DIGITS - 31;
+    match (fraction + (1 << (dropped - 1))) >> dropped {
+        0x8000_0000 => (1 << 30, exponent + 1),
+        multiplier => (multiplier as i32, exponent),
+    }
+}
+
+impl MultiplierShift {
+    /// TFLite's `MultiplyByQuantizedMultiplier` with double rounding: gemmlowp's
+    /// `SaturatingRoundingDoublingHighMul`, then its `RoundingDivideByPOT`. Where TFLite leaves
+    /// 32 bits, in the accumulator or its left shift, this saturates, and the word counts as
+    /// overflowed.
+    fn apply(self, acc: i64) -> CastWord {
+        let shifted = self.word32.apply(i128::from(acc) << self.left, 0, 0);
+        let high = self.word32.apply(shifted.raw * i128::from(self.multiplier), 31, 0);
+        let word = self.output.apply(high.raw, self.right as i32, 0);
+        CastWord {
+            raw: word.raw,
+            overflowed: shifted.overflowed || word.overflowed,
+            underflowed: acc != 0 && self.multiplier != 0 && !word.overflowed && word.raw == 0,
+        }
+    }
+}
+
+/// ONNX QLinearConv as the runtimes compute it: `saturate(rint(float32(acc) · scale))`.
+fn float32(acc: i64, scale: f32, output: Format) -> CastWord {
+    let rounded = (acc as f32 * scale).round_ties_even();
+    // Saturates at ±2^127, far beyond any word.
+    let exact = rounded as i128;
+    let raw = exact.clamp(output.min(), output.max());
+    CastWord { raw, overflowed: raw != exact, underflowed: acc != 0 && exact == 0 }
+}
+
+#[cfg(test)]
+mod tests;
