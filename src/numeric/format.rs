@@ -77,6 +77,27 @@ impl Format {
         (self.min()..=self.max()).contains(&raw)
     }
 
+    /// The two's complement bits of a raw word, in the low W bits.
+    pub fn pattern(self, raw: i128) -> u64 {
+        raw as u64 & self.mask()
+    }
+
+    /// The raw word of two's complement bits; `None` if they are more than W.
+    pub fn raw(self, pattern: u64) -> Option<i128> {
+        let unused = 64 - self.bits;
+        (pattern <= self.mask()).then(|| {
+            if self.signed {
+                i128::from((pattern << unused) as i64 >> unused)
+            } else {
+                i128::from(pattern)
+            }
+        })
+    }
+
+    fn mask(self) -> u64 {
+        u64::MAX >> (64 - self.bits)
+    }
+
     /// The value of a raw word, rounded to the nearest `f64`.
     pub fn value(self, raw: i128) -> f64 {
         raw as f64 * f64::powi(2.0, -self.frac)
@@ -191,6 +212,23 @@ mod tests {
         check("u8f10", 0, 255, 1.0 / 1024.0);
         check("s64f63", i64::MIN.into(), i64::MAX.into(), f64::powi(2.0, -63));
         check("u64f0", 0, u64::MAX.into(), 1.0);
+    }
+
+    #[test]
+    fn patterns_are_twos_complement() {
+        let check = |text: &str, raw, pattern| {
+            let format: Format = text.parse().unwrap();
+            assert_eq!(format.pattern(raw), pattern);
+            assert_eq!(format.raw(pattern), Some(raw));
+        };
+        check("s8f4", -1, 0xff);
+        check("s1f0", -1, 1);
+        check("u8f4", 255, 0xff);
+        check("s12f0", -2048, 0x800);
+        check("s64f0", i64::MIN.into(), 1 << 63);
+        check("u64f0", u64::MAX.into(), u64::MAX);
+        assert_eq!("s8f0".parse::<Format>().unwrap().raw(0x100), None);
+        assert_eq!("u1f0".parse::<Format>().unwrap().raw(2), None);
     }
 
     #[test]
