@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, BufWriter, Write};
 
 use crate::error::{Error, Result};
-use crate::numeric::{Cast, Draws, Format, Lfsr16, Overflow, Rounding};
+use crate::numeric::{Cast, Draws, Format, Lfsr16, Rounding};
 
 /// Cast raw words from one fixed-point format into another
 #[derive(clap::Args, Debug)]
@@ -25,7 +25,7 @@ pub struct Args {
     /// Seed of stochastic rounding; each word has its own draw, by its position
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Round stochastically with a 16-bit shift register that starts at N
+    /// Take the draws of stochastic rounding from a 16-bit shift register that starts at N
     #[arg(long, value_name = "N", conflicts_with = "seed")]
     lfsr: Option<u16>,
     /// Raw words, two's complement in hex; one a line from standard input if there are none
@@ -154,6 +154,7 @@ fn refused(subject: std::fmt::Arguments, format: Format) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::numeric::Overflow;
 
     /// Runs lines of words through a caster from `from`.
     fn cast_lines(from: &str, cast: Cast, draws: Source, input: &str) -> Result<String> {

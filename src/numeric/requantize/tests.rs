@@ -141,17 +141,18 @@ fn an_accumulator_beyond_32_bits_saturates_first() {
     assert_eq!(requantizer.apply(i64::MIN, 0).raw, -(1 << 30));
 }
 
+/// From 11 to 8 fractional bits the scale is 2^−3 = 0.5 · 2^−2.
 #[test]
-fn powers_of_two_agree_away_from_ties() {
-    let kinds =
-        [RequantizerKind::Shift, RequantizerKind::MultiplierShift, RequantizerKind::Float32];
-    for acc in (-2000..2000).filter(|acc| acc % 8 != 4 && acc % 8 != -4 && acc % 8 != 3) {
-        let words = kinds
-            .map(|kind| Requantizer::new(kind, 11, saturating("s8f8")).unwrap().apply(acc, 0).raw);
-        let expected = (acc as f64 / 8.0).round().clamp(-128.0, 127.0) as i128;
-        assert_eq!(words[0], expected);
-        assert_eq!(words[2], expected);
-        assert!((words[1] - expected).abs() <= 1);
+fn binary_points_become_scales() {
+    let output = saturating("s8f8");
+    let new = |kind| Requantizer::new(kind, 11, output).unwrap();
+    let multiplier = Requantizer::multiplier_shift(1 << 30, -2, output.to());
+    assert_eq!(new(RequantizerKind::MultiplierShift), multiplier.unwrap());
+    assert_eq!(new(RequantizerKind::Float32), Requantizer::float32(0.125, output.to()).unwrap());
+    for acc in -2000..2000 {
+        let expected = output.apply(acc.into(), 11, 0);
+        assert_eq!(new(RequantizerKind::Shift).apply(acc, 0), expected);
+        assert_eq!(new(RequantizerKind::Float32).apply(acc, 0), expected);
     }
 }
 
