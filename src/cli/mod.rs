@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand. Results go to stdout, progress to stderr.
 
+mod cast;
 mod output;
 mod train;
 
@@ -19,6 +20,8 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Cast raw words from one fixed-point format to another.
+    Cast(cast::Args),
     /// Train a network in float32 and write its weights.
     Train(train::Args),
 }
@@ -27,6 +30,7 @@ impl Cli {
     /// Runs the chosen subcommand.
     pub fn run(self) -> Result<()> {
         match self.command {
+            Some(Command::Cast(args)) => cast::run(&args),
             Some(Command::Train(args)) => train::run(&args),
             None => Ok(()),
         }
