@@ -55,6 +55,17 @@ impl Error {
         self
     }
 
+    /// Names the file or folder in which the subject lies.
+    pub fn within(mut self, place: impl fmt::Display) -> Self {
+        self.0.subject = format!("{place}, {}", self.0.subject);
+        self
+    }
+
+    /// Whether the error points into a text.
+    pub fn has_span(&self) -> bool {
+        self.0.span.is_some()
+    }
+
     /// The file, key, node or value at fault.
     pub fn subject(&self) -> &str {
         &self.0.subject

@@ -18,11 +18,20 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(|e| Error::io(path, e))
 }
 
-/// Parses TOML; an error points at the line in the text. `name` is the file's name in messages.
+/// Parses TOML; an error names the key and points at the line in the text. `name` is the file's
+/// name in messages.
 pub fn parse_toml<T: DeserializeOwned>(name: &str, text: &str) -> Result<T> {
-    toml::from_str(text).map_err(|e| {
-        let error = Error::new(name, e.message());
-        match e.span() {
+    toml::from_str(text).map_err(|mut e| {
+        let span = e.span();
+        // Without the text, the last line of what the error displays is its key.
+        e.set_input(None);
+        let shown = e.to_string();
+        let key = shown.trim_end().rsplit('\n').next().and_then(|line| line.strip_prefix("in "));
+        let error = match key {
+            Some(key) => Error::new(name, format_args!("{key}: {}", e.message())),
+            None => Error::new(name, e.message()),
+        };
+        match span {
             Some(span) => error.at(name, text, span),
             None => error,
         }

@@ -1,1 +1,38 @@
-//! One file per subcommand.
+//! The command line: one file per subcommand. Results go to stdout, progress to stderr.
+
+mod cast;
+mod output;
+mod train;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::Result;
+
+/// Bit-exact, cycle-approximate simulator for neural-network accelerators.
+///
+/// Without a subcommand: `bittrue run lenet5`.
+#[derive(Parser)]
+#[command(name = "bittrue", version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Cast raw words from one fixed-point format to another.
+    Cast(cast::Args),
+    /// Train a network in float32 and write its weights.
+    Train(train::Args),
+}
+
+impl Cli {
+    /// Runs the chosen subcommand.
+    pub fn run(self) -> Result<()> {
+        match self.command {
+            Some(Command::Cast(args)) => cast::run(&args),
+            Some(Command::Train(args)) => train::run(&args),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,7 +1,11 @@
-//! The parts of an accelerator.
+//! The parts of an accelerator. Values of these types come from `parse`, which checks what each
+//! field says of itself here.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::hardware::EnergyTable;
 use crate::kernels::{AccumulationOrder, Style};
 use crate::numeric::{Overflow, RequantizerKind};
 
@@ -25,16 +29,18 @@ pub struct Hardware {
     /// Memory levels, the first off-chip (DRAM), holding every operand; then the on-chip
     /// buffers, each operand in exactly one.
     pub memory: Vec<MemoryLevel>,
+    /// Energy of each action.
+    pub energy: EnergyTable,
+    /// Resources of the device, for an array on an FPGA; the model fits them.
+    pub fpga: Option<Fpga>,
 }
 
 /// Arithmetic of one output word.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Datapath {
     /// Where the chain loses bits.
     pub style: Style,
     /// Accumulation order.
-    #[serde(default)]
     pub order: AccumulationOrder,
     /// Products that an adder tree sums exactly before each accumulation; 1 for none.
     pub adder_tree: usize,
@@ -47,8 +53,7 @@ pub struct Datapath {
 }
 
 /// Widest word in bits by site.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 pub struct Widths {
     /// Weights entering the multipliers.
     pub weights: u32,
@@ -63,7 +68,7 @@ pub struct Widths {
 }
 
 /// Multiply-accumulate array families.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize)]
 #[serde(tag = "family", rename_all = "snake_case")]
 pub enum Array {
     /// A systolic array.
@@ -72,9 +77,28 @@ pub enum Array {
     Lanes(Lanes),
 }
 
+impl Array {
+    /// Rows and columns of processing elements.
+    pub fn size(&self) -> [usize; 2] {
+        match self {
+            Self::Systolic(array) => [array.rows, array.columns],
+            Self::Lanes(array) => [array.rows, array.columns],
+        }
+    }
+
+    /// Multiply-accumulates that all elements together can do in a cycle.
+    pub fn macs_per_cycle(&self) -> u64 {
+        let [rows, columns] = self.size();
+        let each = match self {
+            Self::Systolic(_) => 1,
+            Self::Lanes(array) => array.macs_per_cycle,
+        };
+        rows as u64 * columns as u64 * each as u64
+    }
+}
+
 /// A systolic array of `rows` × `columns`.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Systolic {
     /// Rows R.
     pub rows: usize,
@@ -97,8 +121,7 @@ pub enum Dataflow {
 }
 
 /// A grid of processing elements: rows take output pixels, columns take output channels.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Lanes {
     /// Rows R.
     pub rows: usize,
@@ -147,8 +170,7 @@ pub enum ZeroHandling {
 }
 
 /// Zero handling by operand.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 pub struct Zeros {
     /// Zero activations.
     pub activations: ZeroHandling,
@@ -157,8 +179,7 @@ pub struct Zeros {
 }
 
 /// A unit that works on `lanes` elements a cycle.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 pub struct VectorUnit {
     /// Elementary operations a cycle.
     pub lanes: usize,
@@ -176,9 +197,18 @@ pub enum Operand {
     Ofmap,
 }
 
+impl fmt::Display for Operand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ifmap => "ifmap",
+            Self::Weights => "weights",
+            Self::Ofmap => "ofmap",
+        })
+    }
+}
+
 /// A memory level.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct MemoryLevel {
     /// Name, the key of the level in reports.
     pub name: String,
@@ -194,4 +224,24 @@ pub struct MemoryLevel {
     pub double_buffered: bool,
     /// Operands held.
     pub holds: Vec<Operand>,
+}
+
+/// Resources of an FPGA.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Fpga {
+    /// Name of the device.
+    pub device: String,
+    /// DSP slices; each multiplier takes one.
+    pub dsp_slices: u64,
+    /// Block RAMs of 36 Kb; see [`MemoryLevel::bram36`].
+    pub bram36: u64,
+}
+
+impl MemoryLevel {
+    /// Block RAMs of 36 Kb that the level takes on an FPGA. A bank is made of whole blocks, each
+    /// holding 4 KB: its ninth bits are left unused.
+    pub fn bram36(&self) -> u64 {
+        let banks = u64::from(self.banks);
+        banks * self.capacity_bytes.unwrap_or(0).div_ceil(banks).div_ceil(4096)
+    }
 }

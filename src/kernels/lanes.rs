@@ -320,16 +320,13 @@ impl Chain {
         let terms = largest_term.checked_mul(geometry.reduction() as i128)?;
         let start = reach.iter().map(|r| r.low.abs().max(r.high.abs())).max()?;
         let start = start.max(magnitude(spec.accumulator.to()) as i128);
-        let shifted = |value: i128, by: i32| {
-            value.checked_mul(1i128.checked_shl(by.unsigned_abs())?)
-        };
+        let shifted =
+            |value: i128, by: i32| value.checked_mul(1i128.checked_shl(by.unsigned_abs())?);
         let largest = shifted(start, aligned - grid)?
             .checked_add(shifted(terms, aligned - term_frac)?)?
             .unsigned_abs();
         let product = match cast {
-            Some(cast) => {
-                Some(NarrowCast::new(cast, spec.product_frac(), product.unsigned_abs())?)
-            }
+            Some(cast) => Some(NarrowCast::new(cast, spec.product_frac(), product.unsigned_abs())?),
             None => None,
         };
         Some(Self {
@@ -389,9 +386,7 @@ impl Chain {
         bias: &Bias,
         block: usize,
     ) -> LaneSums<N> {
-        let lanes = |values: &[i64]| -> Lanes<N> {
-            std::array::from_fn(|n| values[block * N + n])
-        };
+        let lanes = |values: &[i64]| -> Lanes<N> { std::array::from_fn(|n| values[block * N + n]) };
         let mut result = LaneSums::new(&bias.under[block * N..][..N]);
         result.raw = lanes(&bias.word);
         result.over = lanes(&bias.over);

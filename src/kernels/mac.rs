@@ -9,9 +9,9 @@
 //!   enough.
 
 use crate::error::{Error, Result};
-use crate::kernels::elementwise::LARGEST_SHIFT;
 use crate::kernels::bounds::{Interval, intervals};
 use crate::kernels::dot::InstructionSet;
+use crate::kernels::elementwise::LARGEST_SHIFT;
 use crate::kernels::lanes::{Buffers, Prepared};
 use crate::kernels::reference::{self, BiasWords};
 use crate::kernels::{AccumulationOrder, LayerDraws, MacSpec, SiteEvents, Style};
@@ -91,7 +91,15 @@ impl MacKernel {
             Path::Reference
         };
         let bias = bias.map(|(format, raw)| (format, raw.to_vec()));
-        Ok(Self { spec, geometry, order: order.clone(), weights: weights.clone(), bias, reach, path })
+        Ok(Self {
+            spec,
+            geometry,
+            order: order.clone(),
+            weights: weights.clone(),
+            bias,
+            reach,
+            path,
+        })
     }
 
     /// The sites.
@@ -198,8 +206,7 @@ fn check_spec(spec: &MacSpec) -> Result<()> {
         )
         .remedy(format_args!("drop the bits in the product: at most {grid} fractional bits")));
     }
-    if (term - grid).abs() > LARGEST_SHIFT
-        || (term - spec.product_frac()).abs() > Format::MAX_FRAC
+    if (term - grid).abs() > LARGEST_SHIFT || (term - spec.product_frac()).abs() > Format::MAX_FRAC
     {
         return Err(Error::new(
             format_args!("accumulator {accumulator}"),

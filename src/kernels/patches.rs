@@ -141,10 +141,7 @@ impl Patches {
 
     /// Empty bitmaps for [`activation_bitmaps`](Self::activation_bitmaps), one per group.
     pub fn empty_bitmaps(&self) -> Vec<Bitmap> {
-        vec![
-            Bitmap::zeros(self.geometry.pixels(), self.geometry.reduction());
-            self.geometry.groups
-        ]
+        vec![Bitmap::zeros(self.geometry.pixels(), self.geometry.reduction()); self.geometry.groups]
     }
 
     /// Marks the nonzero activations of `input` (channels-last): bit k of row m of group g is the
@@ -161,7 +158,8 @@ impl Patches {
             for pixel in 0..self.geometry.pixels() {
                 let base = self.map.base(pixel) + group * self.geometry.group_inputs();
                 let operands = &nonzero[base..];
-                for (block, offsets) in bitmap.row_mut(pixel).iter_mut().zip(self.offsets.chunks(64))
+                for (block, offsets) in
+                    bitmap.row_mut(pixel).iter_mut().zip(self.offsets.chunks(64))
                 {
                     *block = 0;
                     for (bit, &offset) in offsets.iter().enumerate() {

@@ -108,13 +108,7 @@ impl Pool {
 /// The output word of `sum / divisor · 2^−frac`, an exact quotient that is rounded once. `sum` and
 /// `divisor` have at most 62 bits, the output's binary point is at most
 /// [`LARGEST_SHIFT`](super::elementwise::LARGEST_SHIFT) bits away.
-fn quotient(
-    epilogue: &Epilogue,
-    sum: i128,
-    divisor: i128,
-    frac: i32,
-    random: u64,
-) -> CastWord {
+fn quotient(epilogue: &Epilogue, sum: i128, divisor: i128, frac: i32, random: u64) -> CastWord {
     if divisor.count_ones() == 1 || (sum < 0 && epilogue.rectifies()) {
         return epilogue.apply(sum, frac + divisor.trailing_zeros() as i32, random);
     }

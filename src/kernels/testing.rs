@@ -33,10 +33,10 @@ pub(crate) fn formats(bits: RangeInclusive<u32>) -> impl Strategy<Value = Format
 
 /// Casts into `formats`, of any rounding and overflow.
 pub(crate) fn casts_to(formats: impl Strategy<Value = Format>) -> impl Strategy<Value = Cast> {
-    (formats, select(Rounding::ALL), select(Overflow::ALL)).prop_filter_map(
-        "a corner that is refused",
-        |(format, rounding, overflow)| Cast::new(format, rounding, overflow).ok(),
-    )
+    (formats, select(Rounding::ALL), select(Overflow::ALL))
+        .prop_filter_map("a corner that is refused", |(format, rounding, overflow)| {
+            Cast::new(format, rounding, overflow).ok()
+        })
 }
 
 /// Casts into formats of `bits`.
@@ -80,8 +80,7 @@ pub(crate) fn orders() -> impl Strategy<Value = AccumulationOrder> {
 pub(crate) fn words(format: Format, len: usize) -> impl Strategy<Value = Words> {
     let (min, max) = (format.min() as i64, format.max() as i64);
     let word = prop_oneof![4 => Just(0), 4 => min..=max, 1 => Just(min), 1 => Just(max)];
-    prop::collection::vec(word, len)
-        .prop_map(move |raw| Words::from_raw(format, raw.into_iter()))
+    prop::collection::vec(word, len).prop_map(move |raw| Words::from_raw(format, raw.into_iter()))
 }
 
 /// Layers whose sites are those of `specs`.

@@ -3,6 +3,18 @@
 //!
 //! Knows nothing of words, plans or hardware.
 
+mod builder;
+pub mod float;
+mod fold;
 mod graph;
+pub mod ops;
+mod parameters;
+pub mod scalesim;
+pub mod topology;
+pub mod weights;
 
+pub use builder::{Builder, MAX_ELEMENTS, MAX_WINDOW};
+pub use fold::fold_batch_norm;
 pub use graph::{Activation, Network, Node, NodeId, Op, Parameters, PoolKind};
+pub use parameters::{check_parameters, parameter_name};
+pub use topology::Topology;

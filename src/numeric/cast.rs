@@ -199,3 +199,6 @@ fn round_narrow(raw: i64, bits: u32, rounding: Rounding, random: u64) -> i64 {
     };
     (raw + carry) >> bits
 }
+
+#[cfg(test)]
+mod tests;

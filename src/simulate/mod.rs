@@ -13,8 +13,8 @@ mod words;
 pub use counts::{Cycles, Density, LayerCounts, Macs};
 
 pub use layer::LayerModel;
-pub use words::{BoundLayer, BoundMac, BoundNetwork, ImageState};
 pub use vector::{FeatureMap, VectorModel};
+pub use words::{BoundLayer, BoundMac, BoundNetwork, ImageState};
 
 pub use crate::kernels::SiteEvents;
 pub use crate::mapping::Accesses;

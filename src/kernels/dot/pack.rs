@@ -70,8 +70,9 @@ impl<E: Element> Packed<E> {
                     let pair_words =
                         canonical.map(|k| k.map_or(0, |k| weight(channel, k as usize)));
                     words[at..at + 2].copy_from_slice(&pair_words.map(E::from_raw));
-                    let bound = pair_words.map(|w| u128::from(w.unsigned_abs())).iter().sum::<u128>()
-                        * u128::from(largest.unsigned_abs());
+                    let bound =
+                        pair_words.map(|w| u128::from(w.unsigned_abs())).iter().sum::<u128>()
+                            * u128::from(largest.unsigned_abs());
                     bounds[pair] = bounds[pair].max(bound);
                 }
             }

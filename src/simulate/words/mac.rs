@@ -51,7 +51,9 @@ impl BoundMac {
                         cast.to()
                     ),
                 )
-                .remedy("remove the site from the plan, or use hardware of the style product_cast"));
+                .remedy(
+                    "remove the site from the plan, or use hardware of the style product_cast",
+                ));
             }
         }
         let requantizer = match datapath.requantizer {

@@ -19,6 +19,9 @@ mod reference;
 
 pub use reference::reference_cycles;
 
+#[cfg(test)]
+mod tests;
+
 use grid::{Grid, Sync};
 use masks::Masks;
 

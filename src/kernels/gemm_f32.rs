@@ -1,0 +1,202 @@
+//! Matrix product in float32 whose bits depend on nothing but the operands.
+//!
+//! Every output element is a chain of multiplications and additions in the order of the reduction
+//! index, each rounded on its own (no fused multiply-add), so the instruction set, the blocking
+//! and the number of threads cannot change a bit.
+
+use ndarray::{ArrayView1, ArrayView2, ArrayViewMut2, Axis, s};
+
+/// Rows of a register tile.
+const ROWS: usize = 6;
+/// Reduction steps packed at a time.
+const DEPTH: usize = 256;
+
+/// Adds the product of `a` [M, K] and `b` [K, N] to `c` [M, N]:
+/// `c[i][j] ← ((c[i][j] + a[i][0] · b[0][j]) + a[i][1] · b[1][j]) + …`
+///
+/// # Panics
+///
+/// If the three shapes do not agree.
+#[allow(unsafe_code)]
+pub fn gemm_f32(a: ArrayView2<f32>, b: ArrayView2<f32>, c: ArrayViewMut2<f32>) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") {
+            // SAFETY: this CPU has AVX-512F.
+            return blocked(a, b, c, |a, b, c| unsafe { tile_avx512(a, b, c) });
+        }
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: this CPU has AVX2.
+            return blocked(a, b, c, |a, b, c| unsafe { tile_avx2(a, b, c) });
+        }
+    }
+    blocked(a, b, c, tile::<8>)
+}
+
+/// A register tile of sums: `ROWS` rows of `N` columns.
+type Tile<const N: usize> = [[f32; N]; ROWS];
+
+/// Adds the products of packed rows `a` and packed columns `b`, step by step, to `sums`.
+#[inline(always)]
+fn tile<const N: usize>(a: &[[f32; ROWS]], b: &[[f32; N]], sums: &mut Tile<N>) {
+    let mut local = *sums;
+    for (a, b) in a.iter().zip(b) {
+        for (row, a) in local.iter_mut().zip(a) {
+            for (sum, b) in row.iter_mut().zip(b) {
+                *sum += a * b;
+            }
+        }
+    }
+    *sums = local;
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn tile_avx512(a: &[[f32; ROWS]], b: &[[f32; 32]], sums: &mut Tile<32>) {
+    tile(a, b, sums);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn tile_avx2(a: &[[f32; ROWS]], b: &[[f32; 16]], sums: &mut Tile<16>) {
+    tile(a, b, sums);
+}
+
+/// Walks `c` by tiles, a block of the reduction at a time, with both operands packed in the order
+/// in which the tile reads them. Rows and columns beyond the edge are zeros whose sums are dropped.
+fn blocked<const N: usize>(
+    a: ArrayView2<f32>,
+    b: ArrayView2<f32>,
+    mut c: ArrayViewMut2<f32>,
+    tile: impl Fn(&[[f32; ROWS]], &[[f32; N]], &mut Tile<N>),
+) {
+    assert_eq!((a.nrows(), b.ncols()), c.dim(), "shapes of a matrix product");
+    assert_eq!(a.ncols(), b.nrows(), "reduction of a matrix product");
+    let depth = a.ncols().min(DEPTH);
+    let mut packed_a = vec![[0.0; ROWS]; depth * a.nrows().div_ceil(ROWS)];
+    let mut packed_b = vec![[0.0; N]; depth];
+    for start in (0..a.ncols()).step_by(DEPTH) {
+        let depth = (a.ncols() - start).min(DEPTH);
+        let a = a.slice(s![.., start..start + depth]);
+        let b = b.slice(s![start..start + depth, ..]);
+        for (rows, panel) in a.axis_chunks_iter(Axis(0), ROWS).zip(packed_a.chunks_mut(depth)) {
+            pack(rows, panel);
+        }
+        for (columns, mut c) in
+            b.axis_chunks_iter(Axis(1), N).zip(c.axis_chunks_iter_mut(Axis(1), N))
+        {
+            pack(columns.reversed_axes(), &mut packed_b[..depth]);
+            for (rows, c) in packed_a.chunks(depth).zip(c.axis_chunks_iter_mut(Axis(0), ROWS)) {
+                add_tile(c, |sums| tile(rows, &packed_b[..depth], sums));
+            }
+        }
+    }
+}
+
+/// Transposes `lanes` [≤ N, depth] into `panel` [depth][N], zeros beyond the last lane.
+fn pack<const N: usize>(lanes: ArrayView2<f32>, panel: &mut [[f32; N]]) {
+    if lanes.nrows() < N {
+        panel.fill([0.0; N]);
+    }
+    if lanes.strides()[0] == 1 {
+        for (step, values) in panel.iter_mut().zip(lanes.columns()) {
+            copy(values, step);
+        }
+    } else {
+        for (lane, values) in lanes.rows().into_iter().enumerate() {
+            for (step, &value) in panel.iter_mut().zip(values) {
+                step[lane] = value;
+            }
+        }
+    }
+}
+
+fn copy(values: ArrayView1<f32>, step: &mut [f32]) {
+    match values.to_slice() {
+        Some(values) => step[..values.len()].copy_from_slice(values),
+        None => step.iter_mut().zip(values).for_each(|(to, from)| *to = *from),
+    }
+}
+
+/// Runs `add` on the sums of a (possibly partial) tile of `c`.
+fn add_tile<const N: usize>(mut c: ArrayViewMut2<f32>, add: impl FnOnce(&mut Tile<N>)) {
+    let mut sums = [[0.0; N]; ROWS];
+    for (sums, row) in sums.iter_mut().zip(c.rows()) {
+        copy(row, sums);
+    }
+    add(&mut sums);
+    for (mut row, sums) in c.rows_mut().into_iter().zip(&sums) {
+        match row.as_slice_mut() {
+            Some(row) => row.copy_from_slice(&sums[..row.len()]),
+            None => row.iter_mut().zip(sums).for_each(|(to, from)| *to = *from),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn plain(a: ArrayView2<f32>, b: ArrayView2<f32>, c: &Array2<f32>) -> Array2<f32> {
+        Array2::from_shape_fn(c.dim(), |(i, j)| {
+            (0..a.ncols()).fold(c[[i, j]], |sum, k| sum + a[[i, k]] * b[[k, j]])
+        })
+    }
+
+    fn bits(c: &Array2<f32>) -> Vec<u32> {
+        c.iter().map(|x| x.to_bits()).collect()
+    }
+
+    fn check(a: ArrayView2<f32>, b: ArrayView2<f32>, c: &Array2<f32>) {
+        let expected = bits(&plain(a, b, c));
+        let run = |multiply: &dyn Fn(ArrayViewMut2<f32>)| {
+            let mut c = c.clone();
+            multiply(c.view_mut());
+            assert_eq!(bits(&c), expected);
+        };
+        run(&|c| blocked(a, b, c, tile::<8>));
+        run(&|c| gemm_f32(a, b, c));
+        #[cfg(target_arch = "x86_64")]
+        #[allow(unsafe_code)]
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: this CPU has AVX2.
+            run(&|c| blocked(a, b, c, |a, b, c| unsafe { tile_avx2(a, b, c) }));
+        }
+    }
+
+    fn matrix(rows: usize, columns: usize, seed: u32) -> Array2<f32> {
+        Array2::from_shape_fn((rows, columns), |(i, j)| {
+            let hash = (i as u32 * 31 + j as u32 * 7 + seed).wrapping_mul(2_654_435_761);
+            (hash >> 8) as f32 / 1e6 - 8.0
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_instruction_set_gives_the_bits_of_the_plain_loop(
+            m in 0usize..20, k in 0usize..300, n in 0usize..70, seed: u32,
+        ) {
+            let (a, b, c) = (matrix(m, k, seed), matrix(k, n, seed ^ 1), matrix(m, n, seed ^ 2));
+            check(a.view(), b.view(), &c);
+            let (a, b) = (matrix(k, m, seed), matrix(n, k, seed ^ 1));
+            check(a.t(), b.t(), &c);
+        }
+    }
+
+    #[test]
+    fn sums_run_in_the_order_of_the_reduction() {
+        // 2^24 + 1 is not a float32: each added one is rounded away, unless the ones come first.
+        let big = 16_777_216.0;
+        let product = |row: [f32; 3]| {
+            let mut c = Array2::zeros((1, 1));
+            let row = Array2::from_shape_vec((1, 3), row.to_vec()).unwrap();
+            gemm_f32(row.view(), Array2::ones((3, 1)).view(), c.view_mut());
+            c[[0, 0]]
+        };
+        assert_eq!(product([big, 1.0, 1.0]), big);
+        assert_eq!(product([1.0, 1.0, big]), big + 2.0);
+    }
+}

@@ -1,0 +1,90 @@
+//! Maximum and average pooling over the positions of the window that lie inside the map.
+
+use std::ops::Range;
+
+use ndarray::{ArrayView2, ArrayViewMut2, Axis, s};
+
+use super::{Maps, MapsMut};
+use crate::network::PoolKind;
+use crate::tensor::{Shape, Window};
+
+/// The window that covers the whole of a map.
+pub fn global_window(input: Shape) -> Window {
+    Window { kernel: [input.height, input.width], ..Window::POINT }
+}
+
+/// The maximum, or the mean: the sum by rows, divided once.
+pub fn forward(kind: PoolKind, window: &Window, input: Maps, mut output: MapsMut) {
+    for (input, mut output) in input.outer_iter().zip(output.outer_iter_mut()) {
+        for (x, mut y) in input.outer_iter().zip(output.outer_iter_mut()) {
+            for ((row, column), y) in y.indexed_iter_mut() {
+                let seen = positions(window, x.dim(), row, column, |r, c| x.slice(s![r, c]));
+                *y = match kind {
+                    PoolKind::Max => seen.iter().fold(f32::NEG_INFINITY, |max, &x| max.max(x)),
+                    PoolKind::Average => {
+                        seen.iter().fold(0.0, |sum, x| sum + x) / seen.len() as f32
+                    }
+                };
+            }
+        }
+    }
+}
+
+/// The maximum's gradient goes to the first position that attains it, the mean's to all alike.
+pub fn backward(
+    kind: PoolKind,
+    window: &Window,
+    input: Maps,
+    gradient: Maps,
+    mut input_gradient: MapsMut,
+) {
+    for ((x, dy), mut dx) in
+        input.outer_iter().zip(gradient.outer_iter()).zip(input_gradient.outer_iter_mut())
+    {
+        for channel in 0..x.len_of(Axis(0)) {
+            let x = x.index_axis(Axis(0), channel);
+            let mut dx = dx.index_axis_mut(Axis(0), channel);
+            for ((row, column), &dy) in dy.index_axis(Axis(0), channel).indexed_iter() {
+                positions(window, x.dim(), row, column, |rows, columns| {
+                    let seen = x.slice(s![rows.clone(), columns.clone()]);
+                    let to = dx.slice_mut(s![rows, columns]);
+                    spread(kind, seen, dy, to);
+                });
+            }
+        }
+    }
+}
+
+fn spread(kind: PoolKind, seen: ArrayView2<f32>, dy: f32, mut to: ArrayViewMut2<f32>) {
+    match kind {
+        PoolKind::Max => {
+            let mut best = ([0, 0], seen[[0, 0]]);
+            for ((row, column), &x) in seen.indexed_iter() {
+                if x > best.1 {
+                    best = ([row, column], x);
+                }
+            }
+            to[best.0] += dy;
+        }
+        PoolKind::Average => {
+            let share = dy / seen.len() as f32;
+            to.mapv_inplace(|dx| dx + share);
+        }
+    }
+}
+
+/// Hands the rows and columns of the map that the window covers at an output position to `look`.
+fn positions<T>(
+    window: &Window,
+    (height, width): (usize, usize),
+    row: usize,
+    column: usize,
+    look: impl FnOnce(Range<usize>, Range<usize>) -> T,
+) -> T {
+    let along = |output: usize, axis: usize, size: usize| {
+        let start = output * window.stride[axis];
+        let before = window.padding[axis];
+        start.saturating_sub(before)..(start + window.kernel[axis] - before).min(size)
+    };
+    look(along(row, 0, height), along(column, 1, width))
+}
