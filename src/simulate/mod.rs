@@ -7,12 +7,14 @@
 pub mod arrays;
 mod counts;
 mod layer;
+mod run;
 pub mod vector;
 mod words;
 
 pub use counts::{Cycles, Density, LayerCounts, Macs};
 
 pub use layer::LayerModel;
+pub use run::{Run, Simulator};
 pub use vector::{FeatureMap, VectorModel};
 pub use words::{BoundLayer, BoundMac, BoundNetwork, ImageState};
 

@@ -116,6 +116,11 @@ impl BoundMac {
         self.kernel.reach().bits()
     }
 
+    /// Whether incoming words are cast before the multipliers.
+    pub fn recasts(&self) -> bool {
+        self.activations.is_some()
+    }
+
     /// Memory for the incoming words after their cast, if there is one.
     pub(super) fn operands(&self) -> Option<Words> {
         let cast = self.activations?.cast;
