@@ -113,8 +113,7 @@ pub fn backward(
             .zip(&node.inputs)
             .map(|(input, &i)| learns[i].then(|| Array4::zeros(input.dim())))
             .collect();
-        let seen =
-            Seen { inputs: &inputs, output: outputs[id].view(), gradient: gradient.view() };
+        let seen = Seen { inputs: &inputs, output: outputs[id].view(), gradient: gradient.view() };
         result.extend(ops::backward(network, id, parameters, seen, &mut to));
         for (&input, part) in node.inputs.iter().zip(to) {
             gradients[input] = match (gradients[input].take(), part) {

@@ -137,11 +137,7 @@ fn resolve_inputs(layers: &[Layer], source: Source) -> Result<Vec<Vec<Option<usi
 }
 
 /// A topological order of the layers that keeps the file's order where it can.
-fn order(
-    layers: &[Layer],
-    inputs: &[Vec<Option<usize>>],
-    source: Source,
-) -> Result<Vec<usize>> {
+fn order(layers: &[Layer], inputs: &[Vec<Option<usize>>], source: Source) -> Result<Vec<usize>> {
     let mut readers = vec![Vec::new(); layers.len()];
     let mut missing = vec![0usize; layers.len()];
     for (index, inputs) in inputs.iter().enumerate() {
