@@ -8,48 +8,17 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 use bittrue::hardware::{
-    Array, Dataflow, Datapath, Hardware, Lanes, MemoryLevel, Operand, SyncGroup, Systolic,
-    VectorUnit, Widths, ZeroHandling, Zeros,
+    Array, Dataflow, Hardware, Lanes, SyncGroup, Systolic, ZeroHandling, Zeros,
 };
-use bittrue::kernels::Style;
 use bittrue::mapping::{LayerProblem, OperandBits, map};
-use bittrue::numeric::{Overflow, RequantizerKind};
 use bittrue::simulate::LayerModel;
 use bittrue::simulate::arrays::LanesScratch;
 use bittrue::tensor::{Bitmap, ConvGeometry, Shape, Window};
 
+/// The default memories around another array.
 fn hardware(array: Array, activations: ZeroHandling, weights: ZeroHandling) -> Hardware {
-    let level = |name: &str, capacity_bytes, holds: &[Operand]| MemoryLevel {
-        name: name.to_owned(),
-        capacity_bytes,
-        word_bits: 64,
-        banks: 1,
-        bandwidth_bits_per_cycle: 64.0,
-        double_buffered: true,
-        holds: holds.to_vec(),
-    };
-    Hardware {
-        name: "bench".to_owned(),
-        description: String::new(),
-        clock_hz: 1e9,
-        datapath: Datapath {
-            style: Style::Exact,
-            order: Default::default(),
-            adder_tree: 1,
-            requantizer: RequantizerKind::Shift,
-            accumulator_overflow: Overflow::Saturate,
-            bits: Widths { weights: 8, activations: 8, product: 16, accumulator: 32, output: 8 },
-        },
-        array,
-        zeros: Zeros { activations, weights },
-        vector: VectorUnit { lanes: 16 },
-        memory: vec![
-            level("dram", None, &Operand::ALL),
-            level("ifmap", Some(64 << 10), &[Operand::Ifmap]),
-            level("weights", Some(64 << 10), &[Operand::Weights]),
-            level("ofmap", Some(64 << 10), &[Operand::Ofmap]),
-        ],
-    }
+    let shipped = Hardware::open(Hardware::DEFAULT).expect("it ships");
+    Hardware { array, zeros: Zeros { activations, weights }, ..shipped }
 }
 
 fn lanes(sync: SyncGroup) -> Array {

@@ -1,6 +1,6 @@
 //! The search for a layer's tiling.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hardware::{Array, Dataflow, Hardware};
 use crate::kernels::Axis;
 use crate::mapping::tile::{aligned_ladder, halves, ladder};
@@ -139,7 +139,7 @@ impl Search<'_> {
         true
     }
 
-    fn refuse(&self, layer: &str) -> crate::error::Error {
+    fn refuse(&self, layer: &str) -> Error {
         let reduction = self.layer.cut.candidates().last().copied().unwrap_or(1);
         let patch = Patch {
             rows: self.layer.coverage(0, 1, reduction),

@@ -4,8 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::hardware::*;
-use crate::kernels::{AccumulationOrder, Axis, Style};
-use crate::numeric::{Overflow, RequantizerKind};
+use crate::kernels::{AccumulationOrder, Axis};
 use crate::tensor::{ConvGeometry, Shape, Window};
 
 /// An accelerator with a DRAM and one buffer per operand, double-buffered, of `capacity` bytes.
@@ -20,28 +19,16 @@ pub(crate) fn hardware(array: Array, zeros: Zeros, capacity: [u64; 3]) -> Hardwa
         holds: holds.to_vec(),
     };
     let [ifmap, weights, ofmap] = Operand::ALL;
-    Hardware {
-        name: "test".to_owned(),
-        description: String::new(),
-        clock_hz: 1e9,
-        datapath: Datapath {
-            style: Style::Exact,
-            order: Default::default(),
-            adder_tree: 1,
-            requantizer: RequantizerKind::Shift,
-            accumulator_overflow: Overflow::Saturate,
-            bits: Widths { weights: 8, activations: 8, product: 16, accumulator: 32, output: 8 },
-        },
-        array,
-        zeros,
-        vector: VectorUnit { lanes: 16 },
-        memory: vec![
-            level("dram", None, &Operand::ALL),
-            level("ifmap", Some(capacity[0]), &[ifmap]),
-            level("weights", Some(capacity[1]), &[weights]),
-            level("ofmap", Some(capacity[2]), &[ofmap]),
-        ],
-    }
+    let mut hardware = Hardware::open("systolic_os_16x16").expect("a shipped model");
+    hardware.datapath.order = AccumulationOrder::default();
+    hardware.vector = VectorUnit { lanes: 16 };
+    hardware.memory = vec![
+        level("dram", None, &Operand::ALL),
+        level("ifmap", Some(capacity[0]), &[ifmap]),
+        level("weights", Some(capacity[1]), &[weights]),
+        level("ofmap", Some(capacity[2]), &[ofmap]),
+    ];
+    Hardware { array, zeros, ..hardware }
 }
 
 pub(crate) const KEEP_ZEROS: Zeros =
@@ -335,7 +322,7 @@ fn an_operand_without_a_buffer_is_an_error() {
     let mut hardware = hardware(systolic(Dataflow::OutputStationary), KEEP_ZEROS, [1 << 10; 3]);
     hardware.memory.pop();
     let error = map("l", &problem(Shape::vector(4), Window::POINT, 4, 1), &hardware);
-    assert!(error.expect_err("no ofmap buffer").to_string().contains("Ofmap"));
+    assert!(error.expect_err("no ofmap buffer").to_string().contains("ofmap"));
 }
 
 /// A dense layer 64 → 64 cut into four tiles of 16 output channels: 16 · (64 + 4) bytes of weights

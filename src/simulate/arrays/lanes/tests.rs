@@ -29,6 +29,7 @@ impl Case {
         let bits = OperandBits { weights: 8, bias: 0, activations: 8, accumulator: 32, output: 8 };
         let problem = LayerProblem { geometry, bits };
         LanesModel::new(&problem, &self.lanes, Self::zeros(skip), &self.weights, 1)
+            .expect("a short look-ahead")
     }
 
     fn reference(&self, skip: Skip) -> u64 {
@@ -186,4 +187,23 @@ fn lookahead_evens_out_what_synchronization_costs() {
     assert_eq!(two_rows(SyncGroup::Array, 3, 1), 8 + 3);
     // A broadcast every 5 cycles: the last is sent at 15, until 19.
     assert_eq!(two_rows(SyncGroup::Array, 1, 5), 19 + 3);
+}
+
+#[test]
+fn a_look_ahead_beyond_memory_is_refused() {
+    let lanes = Lanes {
+        rows: 1 << 10,
+        columns: 1 << 10,
+        chunk: 1,
+        macs_per_cycle: 1,
+        empty_chunk_cycles: 1,
+        broadcast_interval: 1,
+        lookahead: 1 << 20,
+        sync: SyncGroup::Element,
+        drain: 0,
+    };
+    let sizes = Sizes { groups: 1, pixels: 1 << 12, channels: 1 << 12, reduction: 64 };
+    let error = check_lookahead(&lanes, &sizes).expect_err("1024 chunks for 2^20 groups");
+    assert_eq!(error.subject(), "array.lookahead");
+    check_lookahead(&Lanes { lookahead: 16, ..lanes }, &sizes).expect("2^24 times");
 }
