@@ -10,7 +10,7 @@ mod tests;
 
 pub use mac::BoundMac;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::pool::{Pool, Sink};
 use crate::kernels::{Epilogue, LayerDraws, MacScratch, Site, SiteEvents, elementwise, maps};
 use crate::numeric::Format;
@@ -21,9 +21,8 @@ use crate::tensor::{Shape, Words};
 /// which brings its own [`ImageState`].
 #[derive(Clone, Debug)]
 pub struct BoundNetwork {
+    name: String,
     layers: Vec<BoundLayer>,
-    /// The network input's layer.
-    input: usize,
     seed: u64,
 }
 
@@ -159,25 +158,34 @@ impl BoundNetwork {
         }
     }
 
-    /// Shape of the network input.
-    pub fn input_shape(&self) -> Shape {
-        self.layers[self.input].shape
+    /// The layer of the network input, if there is exactly one.
+    fn input(&self) -> Option<usize> {
+        let mut inputs =
+            (0..self.layers.len()).filter(|&i| matches!(self.layers[i].step, Step::Input));
+        inputs.next().filter(|_| inputs.next().is_none())
     }
 
     /// Quantizes the network input, `values` in the order channel, row, column, by its definition
     /// round(x · 2^F): exactly, as an `f32` is a binary fraction. Refuses values that are not
-    /// finite, or not as many as the input has.
+    /// finite, or not as many as the input has, and networks without exactly one input.
     pub fn quantize_input(
         &self,
         values: &[f32],
         image: usize,
         state: &mut ImageState,
     ) -> Result<()> {
-        let layer = &self.layers[self.input];
-        let LayerState { stages, events, .. } = &mut state.layers[self.input];
-        let draws = LayerDraws::new(self.seed, self.input, image);
+        let input = self.input().ok_or_else(|| {
+            Error::new(
+                format_args!("network `{}`", self.name),
+                "has not exactly one input, so images cannot feed it",
+            )
+            .remedy("run it on --synthetic operands")
+        })?;
+        let layer = &self.layers[input];
+        let LayerState { stages, events, .. } = &mut state.layers[input];
+        let draws = LayerDraws::new(self.seed, input, image);
         input::quantize(layer, values, &mut stages[0], draws, &mut events.output)?;
-        layer.map_words(&mut state.layers[self.input], &mut state.magnitudes);
+        layer.map_words(&mut state.layers[input], &mut state.magnitudes);
         Ok(())
     }
 
@@ -185,7 +193,8 @@ impl BoundNetwork {
     /// [`quantize_input`](Self::quantize_input) wrote. `image` numbers the draws of stochastic
     /// rounding.
     pub fn run_image(&self, image: usize, state: &mut ImageState) {
-        for index in (0..self.layers.len()).filter(|&index| index != self.input) {
+        let computed = |&index: &usize| !matches!(self.layers[index].step, Step::Input);
+        for index in (0..self.layers.len()).filter(computed) {
             let (done, rest) = state.layers.split_at_mut(index);
             let inputs = self.layers[index].inputs.iter().map(|&input| done[input].words());
             let slot = &mut rest[0];

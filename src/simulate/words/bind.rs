@@ -24,17 +24,7 @@ impl BoundNetwork {
                 .map_err(|e| e.within(format_args!("layer `{}`", layer.name)))?;
             layers.push(bound);
         }
-        let mut inputs = (0..layers.len()).filter(|&i| matches!(layers[i].step, Step::Input));
-        match (inputs.next(), inputs.next()) {
-            (Some(input), None) => Ok(Self { layers, input, seed }),
-            (first, _) => Err(Error::new(
-                format_args!("network `{}`", network.name),
-                match first {
-                    None => "has no input",
-                    Some(_) => "has more than one input, which images cannot feed",
-                },
-            )),
-        }
+        Ok(Self { name: network.name.clone(), layers, seed })
     }
 }
 
