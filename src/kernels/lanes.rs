@@ -1,5 +1,7 @@
 //! The fast paths of a multiply-accumulate layer: blocks of output channels as 64-bit lanes.
 
+#![allow(clippy::needless_range_loop, reason = "lanes of several arrays are indexed in step")]
+
 use crate::kernels::bounds::Interval;
 use crate::kernels::dot::{Blocks, Element, Gather, InstructionSet, Multiply, Packed, Work};
 use crate::kernels::narrow::{Lanes, NarrowCast, magnitude};
