@@ -1,9 +1,8 @@
 //! What an accumulator can reach, proven from the weights and the formats alone.
 
-use crate::kernels::reference::{BiasWords, aligned_bias};
-use crate::kernels::{MacSpec, Style};
+use crate::kernels::reference::aligned_bias;
+use crate::kernels::{Mac, MacSpec, Style};
 use crate::numeric::{Overflow, Rounding};
-use crate::tensor::{ConvGeometry, Words};
 
 /// The interval that contains the bias and every partial sum of an output channel, whatever the
 /// order, for all activations of the format; in raw words of the accumulator, overflow aside.
@@ -32,19 +31,15 @@ impl Interval {
 }
 
 /// The interval of each output channel.
-pub fn intervals(
-    spec: &MacSpec,
-    geometry: &ConvGeometry,
-    weights: &Words,
-    bias: Option<BiasWords<'_>>,
-) -> Vec<Interval> {
+pub fn intervals(mac: &Mac<'_>) -> Vec<Interval> {
+    let Mac { spec, geometry, weights, bias, .. } = mac;
     let reduction = geometry.reduction();
     let terms = Terms::new(spec);
     (0..geometry.output.channels)
         .map(|channel| {
             // Stochastic rounding goes down for a draw of 0 and up for the largest.
             let [lowest, highest] = [0, u64::MAX].map(|random| match bias {
-                Some((format, raw)) => aligned_bias(spec, format, raw[channel], random),
+                Some((format, raw)) => aligned_bias(spec, *format, raw[channel], random),
                 None => 0,
             });
             let row = channel * reduction..(channel + 1) * reduction;

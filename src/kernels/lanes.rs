@@ -1,14 +1,15 @@
 //! The fast paths of a multiply-accumulate layer: blocks of output channels as 64-bit lanes.
 
-use crate::error::Result;
+#![allow(clippy::needless_range_loop, reason = "lanes of several arrays are indexed in step")]
+
 use crate::kernels::bounds::Interval;
 use crate::kernels::dot::{Blocks, Element, Gather, InstructionSet, Multiply, Packed, Work};
 use crate::kernels::narrow::{Lanes, NarrowCast, magnitude};
 use crate::kernels::output::{LaneSums, Output};
 use crate::kernels::patches::PaddedMap;
-use crate::kernels::reference::{BiasWords, aligned_bias};
-use crate::kernels::{AccumulationOrder, LayerDraws, MacSpec, SiteEvents, Style};
-use crate::numeric::{Overflow, Rounding};
+use crate::kernels::reference::aligned_bias;
+use crate::kernels::{LayerDraws, Mac, MacSpec, SiteEvents, Style};
+use crate::numeric::{Format, Overflow, Rounding};
 use crate::tensor::{ConvGeometry, Word, Words, with_words};
 
 /// A layer prepared for operands of type `E`.
@@ -77,37 +78,17 @@ pub(crate) struct Buffers<E> {
 
 impl<E: Element> Prepared<E> {
     /// `None` if the operands do not fit `E`, or the sums 64 bits, or a cast on the way is
-    /// stochastic.
+    /// stochastic. `reach` are the intervals of the output channels.
     pub fn new(
         simd: InstructionSet,
-        spec: &MacSpec,
-        geometry: &ConvGeometry,
-        order: &AccumulationOrder,
-        weights: &Words,
-        bias: Option<BiasWords<'_>>,
-        reach: &[Interval],
-    ) -> Result<Option<Self>> {
-        let map = PaddedMap::new(geometry)?;
-        let [kh, kw] = geometry.window.kernel;
-        let order = order.reduction(geometry.group_inputs(), kh, kw);
-        let offsets = map.offsets(&order);
-        let blocks = Blocks::new(geometry);
-        Ok(Self::prepare(simd, spec, geometry, map, blocks, &order, offsets, weights, bias, reach))
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn prepare(
-        simd: InstructionSet,
-        spec: &MacSpec,
-        geometry: &ConvGeometry,
-        map: PaddedMap,
-        blocks: Blocks,
-        order: &[u32],
-        offsets: Vec<u32>,
-        weights: &Words,
-        bias: Option<BiasWords<'_>>,
+        mac: &Mac<'_>,
+        map: &PaddedMap,
         reach: &[Interval],
     ) -> Option<Self> {
+        let Mac { spec, geometry, weights, .. } = mac;
+        let [kh, kw] = geometry.window.kernel;
+        let order = mac.order.reduction(geometry.group_inputs(), kh, kw);
+        let blocks = Blocks::new(geometry);
         let activation = magnitude(spec.activations) as i128;
         let heaviest = weights.to_vec().iter().map(|w| i128::from(w.unsigned_abs())).max()?;
         if activation.max(heaviest) > i128::from(E::LARGEST) {
@@ -115,7 +96,7 @@ impl<E: Element> Prepared<E> {
         }
         let lossless = lossless(spec, activation * heaviest);
         let chain = Chain::new(spec, geometry, lossless, activation * heaviest, reach)?;
-        let bias = Bias::new(spec, &blocks, bias)?;
+        let bias = Bias::new(spec, &blocks, mac.bias)?;
         let order_free =
             spec.style == Style::Exact || spec.accumulator.overflow() == Overflow::Wrap;
         if spec.style == Style::Exact && bias.over.contains(&1) {
@@ -124,7 +105,7 @@ impl<E: Element> Prepared<E> {
         let reduction = geometry.reduction();
         let weight = |channel: usize, k: usize| weights.get(channel * reduction + k);
         let sums = if lossless {
-            let gather = Gather::new(geometry, &map);
+            let gather = Gather::new(geometry, map);
             let (low, high) = chain.accumulator.range();
             let range = Interval { low: low.into(), high: high.into() };
             let proven = |channel: usize| order_free || range.union(reach[channel]) == range;
@@ -143,10 +124,18 @@ impl<E: Element> Prepared<E> {
         } else {
             None
         };
-        let ordered = pack_ordered(&blocks, order, weight);
-        let output = Output::new(spec);
-        let geometry = *geometry;
-        Some(Self { simd, geometry, map, blocks, offsets, ordered, sums, chain, bias, output })
+        Some(Self {
+            simd,
+            geometry: *geometry,
+            map: map.clone(),
+            blocks,
+            offsets: map.offsets(&order),
+            ordered: pack_ordered(&blocks, &order, weight),
+            sums,
+            chain,
+            bias,
+            output: Output::new(spec),
+        })
     }
 
     /// Memory for a run.
@@ -306,11 +295,8 @@ impl Chain {
         reach: &[Interval],
     ) -> Option<Self> {
         let grid = spec.accumulator.to().frac();
-        let cast = match lossless {
-            true => None,
-            false if spec.style == Style::ProductCast => Some(spec.product),
-            false => None,
-        };
+        let casts = spec.style == Style::ProductCast && !lossless;
+        let cast = casts.then_some(spec.product);
         let term_frac = if cast.is_some() { spec.term_frac() } else { spec.product_frac() };
         let aligned = grid.max(term_frac);
         let largest_term = match cast {
@@ -432,7 +418,7 @@ impl Chain {
 
 impl Bias {
     /// `None` if a cast draws a random number.
-    fn new(spec: &MacSpec, blocks: &Blocks, bias: Option<BiasWords<'_>>) -> Option<Self> {
+    fn new(spec: &MacSpec, blocks: &Blocks, bias: Option<(Format, &[i64])>) -> Option<Self> {
         let Some((format, raw)) = bias else {
             let zeros = blocks.pad(|_| 0, 0);
             let [word, over, under] = [zeros.clone(), zeros.clone(), zeros.clone()];

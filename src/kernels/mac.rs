@@ -13,8 +13,8 @@ use crate::kernels::bounds::{Interval, intervals};
 use crate::kernels::dot::InstructionSet;
 use crate::kernels::elementwise::LARGEST_SHIFT;
 use crate::kernels::lanes::{Buffers, Prepared};
-use crate::kernels::reference::{self, BiasWords};
-use crate::kernels::{AccumulationOrder, LayerDraws, MacSpec, SiteEvents, Style};
+use crate::kernels::patches::PaddedMap;
+use crate::kernels::{AccumulationOrder, LayerDraws, Mac, MacSpec, SiteEvents, Style, reference};
 use crate::numeric::Format;
 use crate::tensor::{ConvGeometry, Words};
 
@@ -50,53 +50,36 @@ enum Memory {
 }
 
 impl MacKernel {
-    /// Packs the weights `[output channel][input channel of the group][kernel row][kernel column]`
-    /// and proves what can be proven, for the fastest instruction set of this processor.
+    /// Packs the weights and proves what can be proven, for the fastest instruction set of this
+    /// processor.
     ///
     /// Refuses operands that do not fit the geometry, operands of more than 32 bits, binary points
     /// too far apart, and a product with more fractional bits than the accumulator.
-    pub fn new(
-        spec: MacSpec,
-        geometry: ConvGeometry,
-        order: &AccumulationOrder,
-        weights: &Words,
-        bias: Option<BiasWords<'_>>,
-    ) -> Result<Self> {
-        Self::with(InstructionSet::best(), spec, geometry, order, weights, bias)
+    pub fn new(mac: Mac<'_>) -> Result<Self> {
+        Self::with(InstructionSet::best(), mac)
     }
 
     /// The same for a given instruction set.
-    pub fn with(
-        simd: InstructionSet,
-        spec: MacSpec,
-        geometry: ConvGeometry,
-        order: &AccumulationOrder,
-        weights: &Words,
-        bias: Option<BiasWords<'_>>,
-    ) -> Result<Self> {
-        check_spec(&spec)?;
-        check_operands(&spec, &geometry, weights, bias)?;
-        let channels = intervals(&spec, &geometry, weights, bias);
+    pub fn with(simd: InstructionSet, mac: Mac<'_>) -> Result<Self> {
+        check_spec(&mac.spec)?;
+        let map = PaddedMap::new(&mac.geometry)?;
+        check_operands(&mac)?;
+        let channels = intervals(&mac);
         let zero = Interval { low: 0, high: 0 };
         let reach = channels.iter().fold(zero, |reach, &channel| reach.union(channel));
-        let path = if let Some(prepared) =
-            Prepared::new(simd, &spec, &geometry, order, weights, bias, &channels)?
-        {
+        let path = if let Some(prepared) = Prepared::new(simd, &mac, &map, &channels) {
             Path::I16(Box::new(prepared))
-        } else if let Some(prepared) =
-            Prepared::new(simd, &spec, &geometry, order, weights, bias, &channels)?
-        {
+        } else if let Some(prepared) = Prepared::new(simd, &mac, &map, &channels) {
             Path::I32(Box::new(prepared))
         } else {
             Path::Reference
         };
-        let bias = bias.map(|(format, raw)| (format, raw.to_vec()));
         Ok(Self {
-            spec,
-            geometry,
-            order: order.clone(),
-            weights: weights.clone(),
-            bias,
+            spec: mac.spec,
+            geometry: mac.geometry,
+            order: mac.order.clone(),
+            weights: mac.weights.clone(),
+            bias: mac.bias.map(|(format, raw)| (format, raw.to_vec())),
             reach,
             path,
         })
@@ -161,18 +144,14 @@ impl MacKernel {
         draws: LayerDraws,
         events: &mut SiteEvents,
     ) {
-        let bias = self.bias.as_ref().map(|(format, raw)| (*format, &raw[..]));
-        reference::mac_layer(
-            &self.spec,
-            &self.geometry,
-            &self.order,
-            &self.weights,
-            bias,
-            input,
-            output,
-            draws,
-            events,
-        );
+        let mac = Mac {
+            spec: self.spec,
+            geometry: self.geometry,
+            order: &self.order,
+            weights: &self.weights,
+            bias: self.bias.as_ref().map(|(format, raw)| (*format, &raw[..])),
+        };
+        reference::mac_layer(&mac, input, output, draws, events);
     }
 }
 
@@ -221,19 +200,17 @@ fn check_spec(spec: &MacSpec) -> Result<()> {
 }
 
 /// Checks that the operands have the geometry's sizes.
-fn check_operands(
-    spec: &MacSpec,
-    geometry: &ConvGeometry,
-    weights: &Words,
-    bias: Option<BiasWords<'_>>,
-) -> Result<()> {
-    let expected = geometry.output.channels as u128
-        * (geometry.input.channels / geometry.groups.max(1)) as u128
-        * geometry.window.taps() as u128;
-    if weights.len() as u128 != expected || weights.format() != spec.weights {
+fn check_operands(mac: &Mac<'_>) -> Result<()> {
+    let Mac { spec, geometry, weights, bias, .. } = mac;
+    let expected = geometry.output.channels.checked_mul(geometry.reduction());
+    if Some(weights.len()) != expected || weights.format() != spec.weights {
         return Err(Error::new(
             format_args!("{} weights {}", weights.len(), weights.format()),
-            format_args!("the layer has {expected} weights {}", spec.weights),
+            format_args!(
+                "each output channel has {} weights {}",
+                geometry.reduction(),
+                spec.weights
+            ),
         ));
     }
     match bias {

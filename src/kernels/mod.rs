@@ -32,4 +32,4 @@ pub use events::SiteEvents;
 pub use gemm_f32::gemm_f32;
 pub use mac::{MacKernel, MacScratch};
 pub use patches::{PatchScratch, Patches};
-pub use spec::{Epilogue, MacSpec};
+pub use spec::{Epilogue, Mac, MacSpec};

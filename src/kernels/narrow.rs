@@ -1,6 +1,8 @@
 //! Casts of values that are known to be small enough for 64-bit arithmetic: the same words as
 //! [`Cast::apply`], one value or a vector of lanes at a time.
 
+#![allow(clippy::needless_range_loop, reason = "lanes of several arrays are indexed in step")]
+
 use crate::kernels::events::wraps;
 #[cfg(test)]
 use crate::numeric::CastWord;

@@ -217,3 +217,74 @@ impl Patches {
         counts
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::kernels::reference::operands;
+    use crate::kernels::testing::{geometries, orders, s, words};
+
+    proptest! {
+        /// Bit by bit against the operands of the plain loop; and the number of products without a
+        /// zero operand both ways.
+        #[test]
+        fn bitmaps_mark_the_operands_of_the_loop(
+            (geometry, order, weights, input) in (geometries(), orders()).prop_flat_map(|(g, o)| {
+                (Just(g), Just(o), words(s(4, 0), g.weights()), words(s(4, 0), g.input.len()))
+            })
+        ) {
+            let patches = Patches::new(&geometry, &order).expect("a consistent geometry");
+            let (mut scratch, mut maps) = (patches.scratch(), patches.empty_bitmaps());
+            // Whatever an earlier image left must not show.
+            let full = Words::from_raw(s(4, 0), (0..input.len()).map(|_| 1));
+            patches.activation_bitmaps(&full, &mut scratch, &mut maps);
+            patches.activation_bitmaps(&input, &mut scratch, &mut maps);
+            let weight_maps = patches.weight_bitmaps(&weights);
+            let mut effectual = 0;
+            for channel in 0..geometry.output.channels {
+                let group = channel / geometry.group_outputs();
+                for pixel in 0..geometry.pixels() {
+                    let pairs = operands(&geometry, &weights, &input, pixel, channel);
+                    for (step, &k) in patches.order().iter().enumerate() {
+                        let (weight, activation) = pairs[k as usize];
+                        let row = channel % geometry.group_outputs();
+                        prop_assert_eq!(maps[group].get(pixel, step), activation != 0);
+                        prop_assert_eq!(weight_maps[group].get(row, step), weight != 0);
+                        effectual += u64::from(weight != 0 && activation != 0);
+                    }
+                }
+            }
+            let activations = patches.activation_counts(&input, &mut scratch);
+            let weights = patches.weight_counts(&weights);
+            let products: u64 = activations.iter().zip(&weights).map(|(a, w)| a * w).sum();
+            prop_assert_eq!(products, effectual);
+        }
+    }
+
+    #[test]
+    fn shapes_that_do_not_follow_are_refused() {
+        use crate::tensor::{Shape, Window};
+        let good = ConvGeometry {
+            input: Shape::new(2, 4, 4),
+            output: Shape::new(4, 4, 4),
+            window: Window::POINT,
+            groups: 2,
+        };
+        let refused = |geometry: ConvGeometry| {
+            Patches::new(&geometry, &AccumulationOrder::default()).is_err()
+        };
+        assert!(!refused(good));
+        assert!(refused(ConvGeometry { groups: 0, ..good }));
+        assert!(refused(ConvGeometry { groups: 4, ..good }));
+        assert!(refused(ConvGeometry { output: Shape::new(4, 3, 4), ..good }));
+        assert!(refused(ConvGeometry { input: Shape::new(0, 4, 4), ..good }));
+        let window = Window { kernel: [0, 1], ..Window::POINT };
+        assert!(refused(ConvGeometry { window, ..good }));
+        let window = Window { padding: [usize::MAX, 0, 0, 1], ..Window::POINT };
+        assert!(refused(ConvGeometry { window, ..good }));
+        let window = Window { padding: [1 << 20, 1 << 20, 0, 0], ..Window::POINT };
+        assert!(refused(ConvGeometry { window, ..good }));
+    }
+}

@@ -2,12 +2,9 @@
 //! word after the other. Every fast path must give the same words and the same events.
 
 use crate::kernels::events::{count, wraps};
-use crate::kernels::{AccumulationOrder, LayerDraws, MacSpec, Site, SiteEvents, Style};
+use crate::kernels::{LayerDraws, Mac, MacSpec, Site, SiteEvents, Style};
 use crate::numeric::{Cast, Format, Overflow};
 use crate::tensor::{ConvGeometry, Word, Words, with_words};
-
-/// Bias words by output channel and their format.
-pub type BiasWords<'a> = (Format, &'a [i64]);
 
 /// An accumulator after the loop over one output word.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -100,7 +97,7 @@ pub(crate) fn aligned_bias(spec: &MacSpec, format: Format, raw: i64, random: u64
 
 /// The (weight, activation) pairs of output channel `channel` at `pixel` in the canonical order;
 /// positions in the padding are zero activations.
-fn operands(
+pub(crate) fn operands(
     geometry: &ConvGeometry,
     weights: &Words,
     input: &Words,
@@ -133,28 +130,24 @@ fn operands(
 }
 
 /// A whole layer for one image: `output` receives words of the epilogue's format, channels-last.
-#[allow(clippy::too_many_arguments)]
 pub fn mac_layer(
-    spec: &MacSpec,
-    geometry: &ConvGeometry,
-    order: &AccumulationOrder,
-    weights: &Words,
-    bias: Option<BiasWords<'_>>,
+    mac: &Mac<'_>,
     input: &Words,
     output: &mut Words,
     draws: LayerDraws,
     events: &mut SiteEvents,
 ) {
+    let geometry = &mac.geometry;
     let [kh, kw] = geometry.window.kernel;
-    let order = order.reduction(geometry.group_inputs(), kh, kw);
+    let order = mac.order.reduction(geometry.group_inputs(), kh, kw);
     let channels = geometry.output.channels;
     for element in 0..geometry.output.len() {
         let (pixel, channel) = (element / channels, element % channels);
-        let canonical = operands(geometry, weights, input, pixel, channel);
+        let canonical = operands(geometry, mac.weights, input, pixel, channel);
         let ordered: Vec<_> = order.iter().map(|&k| canonical[k as usize]).collect();
-        let bias = bias.map(|(format, raw)| (format, raw[channel]));
-        let sum = accumulate(spec, bias, &ordered, element, draws);
-        let word = finish(spec, &sum, element, draws, events);
+        let bias = mac.bias.map(|(format, raw)| (format, raw[channel]));
+        let sum = accumulate(&mac.spec, bias, &ordered, element, draws);
+        let word = finish(&mac.spec, &sum, element, draws, events);
         with_words!(output.buffer_mut(), out => out[element] = Word::from_raw(word));
     }
 }

@@ -1,7 +1,8 @@
 //! What determines the output words of a multiply-accumulate layer, beside its operands.
 
-use crate::kernels::Style;
+use crate::kernels::{AccumulationOrder, Style};
 use crate::numeric::{Cast, CastWord, Format, Requantizer};
+use crate::tensor::{ConvGeometry, Words};
 
 /// The sites of one multiply-accumulate layer, all formats resolved.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -20,6 +21,21 @@ pub struct MacSpec {
     pub accumulator: Cast,
     /// From the accumulator to the output word.
     pub epilogue: Epilogue,
+}
+
+/// A multiply-accumulate layer: everything that its output words depend on but the input.
+#[derive(Clone, Copy, Debug)]
+pub struct Mac<'a> {
+    /// Sites.
+    pub spec: MacSpec,
+    /// Shapes.
+    pub geometry: ConvGeometry,
+    /// Accumulation order.
+    pub order: &'a AccumulationOrder,
+    /// Weights `[output channel][input channel of the group][kernel row][kernel column]`.
+    pub weights: &'a Words,
+    /// Format and raw words of the bias by output channel.
+    pub bias: Option<(Format, &'a [i64])>,
 }
 
 impl MacSpec {

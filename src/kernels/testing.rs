@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::kernels::{AccumulationOrder, Epilogue, LayerDraws, MacSpec, Style};
+use crate::kernels::{AccumulationOrder, Epilogue, LayerDraws, Mac, MacSpec, Style};
 use crate::numeric::{Cast, Format, Overflow, Rounding};
 use crate::tensor::{ConvGeometry, Shape, Window, Words};
 
@@ -19,6 +19,18 @@ pub(crate) struct Case {
     pub bias: Option<(Format, Vec<i64>)>,
     pub input: Words,
     pub draws: LayerDraws,
+}
+
+impl Case {
+    pub fn mac(&self) -> Mac<'_> {
+        Mac {
+            spec: self.spec,
+            geometry: self.geometry,
+            order: &self.order,
+            weights: &self.weights,
+            bias: self.bias.as_ref().map(|(format, raw)| (*format, &raw[..])),
+        }
+    }
 }
 
 /// A signed format.

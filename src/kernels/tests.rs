@@ -5,22 +5,14 @@ use proptest::prelude::*;
 use super::dot::InstructionSet;
 use super::testing::{Case, cases, fast_cases, s};
 use super::{
-    AccumulationOrder, Epilogue, LayerDraws, MacKernel, MacSpec, SiteEvents, Style, reference,
+    AccumulationOrder, Epilogue, LayerDraws, Mac, MacKernel, MacSpec, SiteEvents, Style, reference,
 };
 use crate::numeric::{Cast, Overflow, Rounding};
 use crate::tensor::{ConvGeometry, Shape, Window, Words};
 
 /// Words and events of the kernel on `set`.
 fn run(case: &Case, set: InstructionSet) -> (Vec<i64>, SiteEvents) {
-    let kernel = MacKernel::with(
-        set,
-        case.spec,
-        case.geometry,
-        &case.order,
-        &case.weights,
-        case.bias.as_ref().map(|(format, raw)| (*format, &raw[..])),
-    )
-    .expect("a valid case");
+    let kernel = MacKernel::with(set, case.mac()).expect("a valid case");
     let mut output = Words::zeros(case.spec.epilogue.cast.to(), case.geometry.output.len());
     let (mut scratch, mut events) = (kernel.scratch(), SiteEvents::default());
     // Twice, so that what the first run leaves in the scratch meets the second.
@@ -34,17 +26,7 @@ fn run(case: &Case, set: InstructionSet) -> (Vec<i64>, SiteEvents) {
 fn expected(case: &Case) -> (Vec<i64>, SiteEvents) {
     let mut output = Words::zeros(case.spec.epilogue.cast.to(), case.geometry.output.len());
     let mut events = SiteEvents::default();
-    reference::mac_layer(
-        &case.spec,
-        &case.geometry,
-        &case.order,
-        &case.weights,
-        case.bias.as_ref().map(|(format, raw)| (*format, &raw[..])),
-        &case.input,
-        &mut output,
-        case.draws,
-        &mut events,
-    );
+    reference::mac_layer(&case.mac(), &case.input, &mut output, case.draws, &mut events);
     (output.to_vec(), events)
 }
 
@@ -75,8 +57,7 @@ every_instruction_set! {
     // No partial sum in any order leaves the interval, so an accumulator that holds it never
     // overflows; nor does it depend on the order.
     a_proven_accumulator_never_overflows(case in fast_cases()) {
-        let kernel = MacKernel::new(case.spec, case.geometry, &case.order, &case.weights,
-            case.bias.as_ref().map(|(format, raw)| (*format, &raw[..]))).expect("a valid case");
+        let kernel = MacKernel::new(case.mac()).expect("a valid case");
         let bits = kernel.reach().bits();
         let accumulator = case.spec.accumulator;
         let wide = s(bits, accumulator.to().frac());
@@ -196,10 +177,7 @@ fn a_rectified_word_is_no_event() {
 fn the_interval_follows_by_hand() {
     let mut case = dense(&[(1, 0), (-2, 0), (3, 0)], spec(Style::Exact, saturating(32, 0)));
     case.bias = Some((s(8, 0), vec![5]));
-    let bias = case.bias.as_ref().map(|(format, raw)| (*format, &raw[..]));
-    let kernel = MacKernel::new(case.spec, case.geometry, &case.order, &case.weights, bias)
-        .expect("a valid layer");
-    let reach = kernel.reach();
+    let reach = MacKernel::new(case.mac()).expect("a valid layer").reach();
     assert_eq!((reach.low, reach.high, reach.bits()), (-761, 769, 11));
 }
 
@@ -208,7 +186,7 @@ fn what_does_not_fit_is_refused() {
     let kernel = |spec: MacSpec, weights: usize| {
         let case = dense(&[(1, 1), (2, 2)], spec);
         let weights = Words::zeros(spec.weights, weights);
-        MacKernel::new(spec, case.geometry, &case.order, &weights, None).map(|_| ())
+        MacKernel::new(Mac { weights: &weights, ..case.mac() }).map(|_| ())
     };
     let good = spec(Style::ProductCast, saturating(16, 0));
     assert!(kernel(good, 2).is_ok());

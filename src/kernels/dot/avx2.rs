@@ -1,5 +1,7 @@
 //! The micro-kernel for AVX2.
 
+#![allow(clippy::needless_range_loop, reason = "lanes of several arrays are indexed in step")]
+
 use super::{Element, Multiply, Tile, Work, check_bounds, portable};
 
 /// Proof that the processor has AVX2.

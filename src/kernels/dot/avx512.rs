@@ -1,5 +1,7 @@
 //! The micro-kernel for AVX-512 with VNNI.
 
+#![allow(clippy::needless_range_loop, reason = "lanes of several arrays are indexed in step")]
+
 use super::avx2::Avx2;
 use super::{Element, Multiply, Tile, Work, check_bounds, portable};
 

@@ -1,5 +1,7 @@
 //! Operands laid out for the micro-kernels.
 
+#![allow(clippy::needless_range_loop, reason = "lanes of several arrays are indexed in step")]
+
 use std::ops::Range;
 
 use super::{Element, Multiply};

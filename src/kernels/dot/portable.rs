@@ -1,6 +1,8 @@
 //! The micro-kernel in plain Rust: the specification of the others, and the one of processors
 //! without them.
 
+#![allow(clippy::needless_range_loop, reason = "lanes of several arrays are indexed in step")]
+
 use super::{Element, Multiply, Tile, Work};
 
 /// Every processor has it.

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::hardware::Datapath;
 use crate::kernels::{
-    Epilogue, LayerDraws, MacKernel, MacScratch, MacSpec, Patches, Site, SiteEvents, Style,
+    Epilogue, LayerDraws, Mac, MacKernel, MacScratch, MacSpec, Patches, Site, SiteEvents, Style,
     elementwise,
 };
 use crate::mapping::{LayerProblem, OperandBits};
@@ -72,14 +72,15 @@ impl BoundMac {
             accumulator,
             epilogue: Epilogue { requantizer, ..epilogue(output) },
         };
+        let geometry = layer.geometry;
         let bias = layer.bias.as_ref().map(|bias| (bias.format, &bias.raw[..]));
-        let order = &datapath.order;
+        let (order, weight_words) = (&datapath.order, &layer.weights);
         Ok(Self {
-            kernel: MacKernel::new(spec, layer.geometry, order, &layer.weights, bias)?,
-            patches: Patches::new(&layer.geometry, order)?,
+            kernel: MacKernel::new(Mac { spec, geometry, order, weights: weight_words, bias })?,
+            patches: Patches::new(&geometry, order)?,
             activations: layer.activations.map(Epilogue::cast),
             problem: LayerProblem {
-                geometry: layer.geometry,
+                geometry,
                 bits: OperandBits {
                     weights: weights.bits(),
                     bias: bias.map_or(0, |(format, _)| format.bits()),
