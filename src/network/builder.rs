@@ -227,8 +227,11 @@ impl Builder {
     /// The network as it is: layers that need not be connected, for their shapes alone.
     pub fn finish_separate(self) -> Result<Network> {
         if self.network.nodes.iter().all(|node| node.op == Op::Input) {
-            return Err(Error::new(format_args!("network `{}`", self.network.name), "has no layer")
-                .remedy("add at least one layer"));
+            return Err(Error::new(
+                format_args!("network `{}`", self.network.name),
+                "has no layer",
+            )
+            .remedy("add at least one layer"));
         }
         Ok(self.network)
     }
@@ -300,11 +303,7 @@ fn limited(name: &str, what: &str, sizes: &[usize]) -> Result<()> {
 fn slide(name: &str, window: &Window, input: Shape) -> Result<[usize; 2]> {
     let positive = [window.kernel, window.stride, window.dilation];
     if positive.as_flattened().contains(&0) {
-        return Err(error(
-            name,
-            "has a kernel, stride or dilation of 0",
-            "make them at least 1",
-        ));
+        return Err(error(name, "has a kernel, stride or dilation of 0", "make them at least 1"));
     }
     let sizes = positive.as_flattened().iter().chain(&window.padding);
     if let Some(size) = sizes.copied().find(|&size| size > MAX_WINDOW) {

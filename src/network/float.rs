@@ -13,6 +13,9 @@ use super::{Network, NodeId, Op, Parameters, check_parameters};
 use crate::error::{Error, Result};
 use crate::tensor::Shape;
 
+#[cfg(test)]
+mod tests;
+
 /// Every node's output over the batch `input`, by node.
 ///
 /// # Errors
@@ -113,8 +116,7 @@ pub fn backward(
             .zip(&node.inputs)
             .map(|(input, &i)| learns[i].then(|| Array4::zeros(input.dim())))
             .collect();
-        let seen =
-            Seen { inputs: &inputs, output: outputs[id].view(), gradient: gradient.view() };
+        let seen = Seen { inputs: &inputs, output: outputs[id].view(), gradient: gradient.view() };
         result.extend(ops::backward(network, id, parameters, seen, &mut to));
         for (&input, part) in node.inputs.iter().zip(to) {
             gradients[input] = match (gradients[input].take(), part) {

@@ -44,7 +44,8 @@ impl Network {
 
     /// Number of trained parameters: weights and biases, not running statistics.
     pub fn parameter_count(&self) -> u64 {
-        let trained = |name: &str| !name.ends_with(".running_mean") && !name.ends_with(".running_var");
+        let trained =
+            |name: &str| !name.ends_with(".running_mean") && !name.ends_with(".running_var");
         self.parameter_shapes()
             .iter()
             .filter(|(name, _)| trained(name))
@@ -73,7 +74,8 @@ pub fn check_parameters(network: &Network, parameters: &Parameters) -> Result<()
             return Err(mismatch(network, name, "is missing"));
         };
         if found.shape() != shape {
-            let problem = format_args!("has shape {:?}, expected {shape:?}", found.shape()).to_string();
+            let problem =
+                format_args!("has shape {:?}, expected {shape:?}", found.shape()).to_string();
             return Err(mismatch(network, name, problem));
         }
     }

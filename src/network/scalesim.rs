@@ -118,8 +118,10 @@ impl Form {
             .remedy("give each layer the columns of the header"));
         }
         let number = |field: &&str| match field.parse() {
-            Ok(0) | Err(_) => Err(Error::new(at, format_args!("`{field}` is not a positive integer"))
-                .remedy("write sizes as whole numbers, at least 1")),
+            Ok(0) | Err(_) => {
+                Err(Error::new(at, format_args!("`{field}` is not a positive integer"))
+                    .remedy("write sizes as whole numbers, at least 1"))
+            }
             Ok(number) => Ok(number),
         };
         fields.iter().map(number).collect()

@@ -51,8 +51,7 @@ impl Sgd {
         let decay = self.weight_decay as f32;
         for (name, gradient) in gradient {
             let Some(weights) = parameters.get_mut(name) else { continue };
-            let velocity =
-                velocity.entry(name.clone()).or_insert_with(|| 0.0 * gradient);
+            let velocity = velocity.entry(name.clone()).or_insert_with(|| 0.0 * gradient);
             Zip::from(weights).and(velocity).and(gradient).for_each(|w, v, g| {
                 *v = momentum * *v + (g + decay * *w);
                 *w -= rate * *v;

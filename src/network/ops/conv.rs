@@ -178,12 +178,7 @@ fn position(geometry: &ConvGeometry, axis: usize, tap: usize, output: usize) -> 
 }
 
 /// The output positions at which a tap lies inside the map.
-fn inside(
-    geometry: &ConvGeometry,
-    axis: usize,
-    tap: usize,
-    outputs: Range<usize>,
-) -> Range<usize> {
+fn inside(geometry: &ConvGeometry, axis: usize, tap: usize, outputs: Range<usize>) -> Range<usize> {
     let mut inside = outputs.filter(|&output| position(geometry, axis, tap, output).is_some());
     match (inside.next(), inside.last()) {
         (Some(first), Some(last)) => first..last + 1,

@@ -17,6 +17,8 @@ pub mod dense;
 pub mod flatten;
 pub mod pool;
 pub mod softmax;
+#[cfg(test)]
+mod tests;
 
 /// A borrowed batch of feature maps [images, channels, height, width].
 pub type Maps<'a> = ArrayView4<'a, f32>;
@@ -131,7 +133,9 @@ pub(super) fn backward(
         let channels = input.dim().1;
         if let Some(to) = to.as_mut().map(|g| g.view_mut()) {
             match &node.op {
-                Op::Activation(activation) => activation::backward(*activation, *input, gradient, to),
+                Op::Activation(activation) => {
+                    activation::backward(*activation, *input, gradient, to)
+                }
                 Op::Pool { kind, window } => pool::backward(*kind, window, *input, gradient, to),
                 Op::GlobalPool(kind) => {
                     let window = pool::global_window(network.nodes[node.inputs[0]].shape);

@@ -181,7 +181,9 @@ impl Layer {
             None => Ok(()),
             Some((key, span)) => {
                 let remedy = match taken {
-                    [] => "remove it; this operator takes none but `name`, `op` and `inputs`".into(),
+                    [] => {
+                        "remove it; this operator takes none but `name`, `op` and `inputs`".into()
+                    }
                     _ => format!("remove it; this operator takes {}", taken.join(", ")),
                 };
                 let problem = format!("has the key `{key}`, which its operator does not take");
