@@ -1,3 +1,50 @@
-//! One file per subcommand.
+//! The command line: one file per subcommand. Results go to stdout, progress to stderr.
 
-pub mod train;
+mod cast;
+mod list;
+mod output;
+mod run;
+mod show;
+mod train;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::Result;
+
+/// Bit-exact, cycle-approximate simulator for neural-network accelerators.
+///
+/// Without a subcommand: `bittrue run lenet5`.
+#[derive(Parser)]
+#[command(name = "bittrue", version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Execute a network on a hardware model: accuracy, cycles, traffic, energy.
+    Run(run::Args),
+    /// List the networks, hardware models, plans and datasets that ship.
+    List,
+    /// Show a network's layers, the sites of a plan on it, or a hardware model.
+    Show(show::Args),
+    /// Cast raw words from one fixed-point format to another.
+    Cast(cast::Args),
+    /// Train a network in float32 and write its weights.
+    Train(train::Args),
+}
+
+impl Cli {
+    /// Runs the chosen subcommand.
+    pub fn run(self) -> Result<()> {
+        match self.command {
+            Some(Command::Run(args)) => run::run(&args),
+            Some(Command::List) => list::run(),
+            Some(Command::Show(args)) => show::run(&args),
+            Some(Command::Cast(args)) => cast::run(&args),
+            Some(Command::Train(args)) => train::run(&args),
+            None => Self::parse_from(["bittrue", "run", "lenet5"]).run(),
+        }
+    }
+}

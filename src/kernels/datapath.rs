@@ -1,6 +1,7 @@
 //! What a multiply-accumulate datapath does: the style of its casts and its accumulation order.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -83,6 +84,42 @@ impl AccumulationOrder {
     pub fn loops(&self) -> &[OrderLoop] {
         &self.0
     }
+
+    /// The permutation of the reduction that the order defines: for each step the canonical index
+    /// `(channel · kh + row) · kw + column`, over `channels` input channels of a group and a
+    /// kernel of `kh` × `kw`.
+    pub fn reduction(&self, channels: usize, kh: usize, kw: usize) -> Vec<u32> {
+        let extents = [channels, kh, kw];
+        let mut order = Vec::with_capacity(channels * kh * kw);
+        walk(&self.0, extents.map(|n| 0..n), &mut |index| {
+            order.push(((index[0] * kh + index[1]) * kw + index[2]) as u32);
+        });
+        order
+    }
+}
+
+/// Visits every index of the box `ranges` (by axis) in the order of the nest `loops`.
+fn walk(loops: &[OrderLoop], ranges: [Range<usize>; 3], visit: &mut impl FnMut([usize; 3])) {
+    let Some((outer, inner)) = loops.split_first() else {
+        return visit(ranges.map(|range| range.start));
+    };
+    let range = ranges[outer.axis as usize].clone();
+    let step = outer.tile.unwrap_or(1);
+    for start in range.clone().step_by(step) {
+        let mut ranges = ranges.clone();
+        ranges[outer.axis as usize] = start..range.end.min(start.saturating_add(step));
+        walk(inner, ranges, visit);
+    }
+}
+
+impl fmt::Display for Style {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Style::ProductCast => "product_cast",
+            Style::Fused => "fused",
+            Style::Exact => "exact",
+        })
+    }
 }
 
 impl fmt::Display for Axis {
@@ -135,5 +172,47 @@ impl From<AccumulationOrder> for Vec<String> {
             None => l.axis.to_string(),
         };
         order.0.iter().map(text).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(loops: &[&str]) -> AccumulationOrder {
+        AccumulationOrder::try_from(loops.iter().map(|l| l.to_string()).collect::<Vec<_>>())
+            .expect("a well-formed nest")
+    }
+
+    #[test]
+    fn the_default_order_is_the_canonical_one() {
+        let steps = AccumulationOrder::default().reduction(3, 2, 4);
+        assert_eq!(steps, (0..24).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn channels_innermost() {
+        let steps = order(&["kernel_row", "kernel_column", "input_channel"]).reduction(2, 1, 3);
+        assert_eq!(steps, [0, 3, 1, 4, 2, 5]);
+    }
+
+    #[test]
+    fn tiles_cover_a_channel_count_that_they_do_not_divide() {
+        let tiled = ["input_channel/2", "kernel_row", "kernel_column", "input_channel"];
+        assert_eq!(order(&tiled).reduction(3, 1, 2), [0, 2, 1, 3, 4, 5]);
+    }
+
+    #[test]
+    fn every_nest_is_a_permutation() {
+        let nests: [&[&str]; 3] = [
+            &["input_channel/4", "input_channel/3", "kernel_column", "input_channel", "kernel_row"],
+            &["kernel_column/2", "kernel_row", "input_channel", "kernel_column"],
+            &["kernel_row/2", "input_channel/5", "kernel_row", "kernel_column", "input_channel"],
+        ];
+        for nest in nests {
+            let mut steps = order(nest).reduction(7, 3, 5);
+            steps.sort_unstable();
+            assert_eq!(steps, (0..105).collect::<Vec<_>>());
+        }
     }
 }

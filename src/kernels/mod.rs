@@ -3,8 +3,33 @@
 //!
 //! Knows words and geometry; never networks, plans or hardware files.
 
+mod bounds;
 mod datapath;
+mod dot;
+mod draws;
+pub mod elementwise;
+mod events;
 mod gemm_f32;
+mod lanes;
+mod mac;
+pub mod maps;
+mod narrow;
+mod output;
+mod patches;
+pub mod pool;
+pub mod reference;
+mod spec;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
+pub use bounds::Interval;
 pub use datapath::{AccumulationOrder, Axis, OrderLoop, Style};
+pub use dot::InstructionSet;
+pub use draws::{LayerDraws, Site};
+pub use events::SiteEvents;
 pub use gemm_f32::gemm_f32;
+pub use mac::{MacKernel, MacScratch};
+pub use patches::{PatchScratch, Patches};
+pub use spec::{Epilogue, MacSpec};

@@ -2,7 +2,7 @@
 //! transfer takes.
 
 use crate::error::{Error, Result};
-use crate::hardware::{Hardware, Operand};
+use crate::hardware::{Hardware, MemoryLevel, Operand};
 
 /// Capacities and bandwidths of the memory levels, and the level that holds each operand.
 #[derive(Clone, PartialEq, Debug)]
@@ -23,7 +23,7 @@ struct Level {
 impl Buffers {
     /// The buffers of `hardware`. An operand that no on-chip level holds is an error.
     pub fn new(hardware: &Hardware) -> Result<Self> {
-        let level = |memory: &crate::hardware::MemoryLevel| {
+        let level = |memory: &MemoryLevel| {
             let bits = memory.capacity_bytes.map_or(u64::MAX, |bytes| bytes.saturating_mul(8));
             Level {
                 name: memory.name.clone(),
@@ -34,14 +34,12 @@ impl Buffers {
         };
         let mut of = [0; 3];
         for operand in Operand::ALL {
-            let holds = |(_, memory): &(usize, &crate::hardware::MemoryLevel)| {
-                memory.holds.contains(&operand)
-            };
+            let holds = |(_, memory): &(usize, &MemoryLevel)| memory.holds.contains(&operand);
             let found = hardware.memory.iter().enumerate().skip(1).find(holds);
             of[operand.index()] = found.map(|(index, _)| index).ok_or_else(|| {
                 Error::new(
                     format_args!("hardware {}", hardware.name),
-                    format_args!("no on-chip memory level holds the operand {operand:?}"),
+                    format_args!("no on-chip memory level holds the operand {operand}"),
                 )
                 .remedy("add it to the `holds` of a memory level after the first")
             })?;

@@ -24,4 +24,4 @@ pub use stream::{Stream, stream};
 pub use tile::{Tile, TileLoop};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,6 +1,6 @@
 //! The search for a layer's tiling.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hardware::{Array, Dataflow, Hardware};
 use crate::kernels::Axis;
 use crate::mapping::tile::{aligned_ladder, halves, ladder};
@@ -25,33 +25,20 @@ pub struct Mapping {
 }
 
 /// Maps the layer `layer` onto `hardware`: the tiles and loop order, among those that fit the
-/// buffers and realise the accumulation order, with the least DRAM traffic, then the least stall
-/// at the array's peak rate, then the fewest tiles, then the first in the order of the search.
+/// buffers and realise the accumulation order, with the least DRAM traffic, then the least latency
+/// (array passes of the tiles and stalls), then the fewest tiles, then the first in the order of
+/// the search. The reduction is cut only where that saves DRAM traffic, because every cut sends
+/// partial sums through the ofmap buffer.
 ///
 /// Tile sizes are tried on ladders of near-halves and near-thirds of each extent. A layer whose
 /// smallest tile does not fit is an error.
 pub fn map(layer: &str, problem: &LayerProblem, hardware: &Hardware) -> Result<Mapping> {
     let buffers = Buffers::new(hardware)?;
-    let search = Search {
-        layer: Layer::new(problem, hardware),
-        ideal_cycles: problem.geometry.macs().div_ceil(peak(&hardware.array)),
-        buffers,
-    };
-    match search.best(problem, &hardware.array) {
+    let search = Search { layer: Layer::new(problem, hardware), array: &hardware.array, buffers };
+    match search.best(problem) {
         Some(Candidate { mapping, .. }) => Ok(mapping),
         None => Err(search.refuse(layer)),
     }
-}
-
-/// Multiply-accumulates a cycle.
-fn peak(array: &Array) -> u64 {
-    match array {
-        Array::Systolic(array) => array.rows as u64 * array.columns as u64,
-        Array::Lanes(lanes) => {
-            lanes.rows as u64 * lanes.columns as u64 * lanes.macs_per_cycle as u64
-        }
-    }
-    .max(1)
 }
 
 /// Output channels that the array takes side by side.
@@ -66,30 +53,30 @@ fn channel_unit(array: &Array) -> usize {
 struct Search<'a> {
     layer: Layer<'a>,
     buffers: Buffers,
-    /// Cycles of the layer at the array's peak rate.
-    ideal_cycles: u64,
+    array: &'a Array,
 }
 
 /// A mapping with what it is judged by.
 struct Candidate {
     traffic_bits: u64,
-    stall: u64,
+    latency: u64,
     mapping: Mapping,
 }
 
 impl Candidate {
-    fn key(&self) -> (u64, u64, u64) {
-        (self.traffic_bits, self.stall, self.mapping.schedule.steps())
+    fn key(&self) -> (u64, u64, u64, u64) {
+        let Mapping { reduction_tiles, schedule, .. } = &self.mapping;
+        (self.traffic_bits, *reduction_tiles, self.latency, schedule.steps())
     }
 }
 
 impl Search<'_> {
-    fn best(&self, problem: &LayerProblem, array: &Array) -> Option<Candidate> {
+    fn best(&self, problem: &LayerProblem) -> Option<Candidate> {
         let geometry = &problem.geometry;
         let reductions = self.layer.cut.candidates();
         let rows = ladder(geometry.output.height);
         let columns = halves(geometry.output.width);
-        let channels = aligned_ladder(geometry.group_outputs(), channel_unit(array));
+        let channels = aligned_ladder(geometry.group_outputs(), channel_unit(self.array));
         let groups = ladder(geometry.groups);
         let mut best = None;
         for &reduction in &reductions {
@@ -124,6 +111,7 @@ impl Search<'_> {
             return false;
         }
         let trips = self.layer.trips(&tile);
+        let compute = self.layer.array_cycles(&tile, &trips, self.array);
         let orders = if trips.reduction > 1 { &ORDERS[..] } else { &ORDERS[..2] };
         for &order in orders {
             let traffic = self.layer.traffic(patch, &trips, &order);
@@ -134,7 +122,7 @@ impl Search<'_> {
             let schedule = Schedule::new(&trips, &order, &traffic, &self.buffers);
             let candidate = Candidate {
                 traffic_bits,
-                stall: schedule.stall(self.ideal_cycles),
+                latency: compute.saturating_add(schedule.stall(compute)),
                 mapping: Mapping {
                     tile,
                     reduction_axis: self.layer.cut.axis,
@@ -151,7 +139,7 @@ impl Search<'_> {
         true
     }
 
-    fn refuse(&self, layer: &str) -> crate::error::Error {
+    fn refuse(&self, layer: &str) -> Error {
         let reduction = self.layer.cut.candidates().last().copied().unwrap_or(1);
         let patch = Patch {
             rows: self.layer.coverage(0, 1, reduction),

@@ -1,6 +1,6 @@
 //! What a tiling costs: the bits that a tile holds and the DRAM traffic of a loop order.
 
-use crate::hardware::{Array, Dataflow, Hardware, Operand};
+use crate::hardware::{Array, Dataflow, Hardware, Operand, Systolic};
 use crate::mapping::coverage::{AxisWindow, Coverage};
 use crate::mapping::tile::ReductionCut;
 use crate::mapping::{Accesses, LayerProblem, Tile, TileLoop};
@@ -126,6 +126,34 @@ impl<'a> Layer<'a> {
             channels: trips(geometry.group_outputs(), tile.channels),
             reduction: trips(self.cut.extent, tile.reduction),
         }
+    }
+
+    /// Cycles of the array if it never had to fill or drain: every tile takes whole passes over
+    /// rows and columns, and a pass streams the dimension that lies on neither.
+    pub(super) fn array_cycles(&self, tile: &Tile, trips: &Trips, array: &Array) -> u64 {
+        let geometry = &self.problem.geometry;
+        let passes = |trips: u64, tile: usize, size: usize| trips * tile.div_ceil(size) as u64;
+        let pixels = |size| passes(trips.pixels, tile.rows * tile.columns, size);
+        let channels = |size| passes(trips.channels, tile.channels, size);
+        let reduction = |size| passes(trips.reduction, self.tile_reduction(tile), size);
+        let (passes, streamed) = match array {
+            Array::Systolic(Systolic { rows, columns, dataflow }) => match dataflow {
+                Dataflow::WeightStationary => {
+                    (reduction(*rows) * channels(*columns), geometry.pixels())
+                }
+                Dataflow::OutputStationary => {
+                    (pixels(*rows) * channels(*columns), geometry.reduction())
+                }
+                Dataflow::InputStationary => {
+                    (reduction(*rows) * pixels(*columns), geometry.group_outputs())
+                }
+            },
+            Array::Lanes(lanes) => (
+                pixels(lanes.rows) * channels(lanes.columns),
+                geometry.reduction().div_ceil(lanes.macs_per_cycle),
+            ),
+        };
+        geometry.groups as u64 * passes * streamed as u64
     }
 
     /// DRAM reads of the ifmap if no tile comes round twice: each element as often as tiles cover

@@ -18,12 +18,24 @@ pub fn fold_batch_norm(
     parameters: &Parameters,
 ) -> Result<(Network, Parameters)> {
     check_parameters(network, parameters)?;
+    let mut result = parameters.clone();
+    let folded = fold(network, |layer, norm, epsilon| fold_into(layer, norm, epsilon, &mut result));
+    Ok((folded, result))
+}
+
+/// The network that [`fold_batch_norm`] gives, of a network without parameters.
+pub fn fold_batch_norm_nodes(network: &Network) -> Network {
+    fold(network, |_, _, _| ())
+}
+
+/// Takes out the batch normalizations that can be folded; `folded_into` is told the layer, the batch
+/// normalization and its epsilon.
+fn fold(network: &Network, mut folded_into: impl FnMut(&str, &str, f32)) -> Network {
     let mut readers = vec![0usize; network.nodes.len()];
     for &input in network.nodes.iter().flat_map(|node| &node.inputs) {
         readers[input] += 1;
     }
     let mut folded = Network { name: network.name.clone(), nodes: Vec::new() };
-    let mut result = parameters.clone();
     let mut renumbered: Vec<NodeId> = Vec::with_capacity(network.nodes.len());
     for node in &network.nodes {
         if let (Op::BatchNorm { epsilon }, &[input]) = (&node.op, &node.inputs[..])
@@ -32,7 +44,7 @@ pub fn fold_batch_norm(
             && let Op::Conv { bias, .. } | Op::Dense { bias } = &mut producer.op
         {
             *bias = true;
-            fold_into(&producer.name, &node.name, *epsilon, &mut result);
+            folded_into(&producer.name, &node.name, *epsilon);
             renumbered.push(renumbered[input]);
             continue;
         }
@@ -41,7 +53,7 @@ pub fn fold_batch_norm(
         renumbered.push(folded.nodes.len());
         folded.nodes.push(node);
     }
-    Ok((folded, result))
+    folded
 }
 
 /// Replaces the parameters of a layer and of the batch normalization after it by those of both.

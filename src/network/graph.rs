@@ -78,6 +78,29 @@ pub enum Op {
     Softmax,
 }
 
+impl Op {
+    /// The operator's name, as in topology files.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Conv { .. } => "conv",
+            Self::Dense { .. } => "dense",
+            Self::BatchNorm { .. } => "batch_norm",
+            Self::Activation(Activation::Relu) => "relu",
+            Self::Activation(Activation::Relu6) => "relu6",
+            Self::Activation(Activation::Clip { .. }) => "clip",
+            Self::Pool { kind: PoolKind::Max, .. } => "max_pool",
+            Self::Pool { kind: PoolKind::Average, .. } => "average_pool",
+            Self::GlobalPool(PoolKind::Max) => "global_max_pool",
+            Self::GlobalPool(PoolKind::Average) => "global_average_pool",
+            Self::Add => "add",
+            Self::Concat => "concat",
+            Self::Flatten => "flatten",
+            Self::Softmax => "softmax",
+        }
+    }
+}
+
 /// Activation functions.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Activation {

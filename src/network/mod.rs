@@ -7,6 +7,7 @@ mod builder;
 pub mod float;
 mod fold;
 mod graph;
+mod open;
 pub mod ops;
 mod parameters;
 pub mod scalesim;
@@ -14,7 +15,8 @@ pub mod topology;
 pub mod weights;
 
 pub use builder::{Builder, MAX_ELEMENTS, MAX_WINDOW};
-pub use fold::fold_batch_norm;
+pub use fold::{fold_batch_norm, fold_batch_norm_nodes};
 pub use graph::{Activation, Network, Node, NodeId, Op, Parameters, PoolKind};
+pub use open::{Model, open, shipped};
 pub use parameters::{check_parameters, parameter_name};
 pub use topology::Topology;

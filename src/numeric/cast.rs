@@ -88,22 +88,31 @@ impl Cast {
     }
 
     /// The same in 64-bit arithmetic, for words below 2^62 in magnitude that move to the right by
-    /// at most 61 bits into a word of at most 63: rounding is one addition before the shift.
+    /// at most 61 bits into a word below 2^63: rounding is one addition before the shift.
     #[inline]
     fn apply_narrow(self, raw: i128, frac: i32, random: u64) -> Option<CastWord> {
         let shift = frac.wrapping_sub(self.to.frac()) as u32;
+        let value_bits = self.to.bits() - u32::from(self.to.is_signed());
         let word = raw as i64;
         let narrow = i128::from(word) == raw && word.unsigned_abs() < 1 << 62;
-        if !narrow || shift > 61 || self.to.bits() > 63 {
+        if !narrow || shift > 61 || value_bits > 63 {
             return None;
         }
-        let rounded =
-            if shift == 0 { word } else { round_narrow(word, shift, self.rounding, random) };
+        let rounded = round_narrow(word, shift, self.rounding, random);
         let underflowed = rounded == 0 && word != 0;
-        if rounded >= self.lowest() as i64 && rounded <= self.to.max() as i64 {
-            return Some(CastWord { raw: i128::from(rounded), overflowed: false, underflowed });
+        let max = i64::MAX >> (63 - value_bits);
+        let min = match (self.to.is_signed(), self.overflow) {
+            (false, _) => 0,
+            (true, Overflow::SaturateSymmetric) => -max,
+            (true, _) => -max - 1,
+        };
+        let nearest = rounded.clamp(min, max);
+        let overflowed = nearest != rounded;
+        let saturates = matches!(self.overflow, Overflow::Saturate | Overflow::SaturateSymmetric);
+        if overflowed && !saturates {
+            return Some(self.fit(i128::from(rounded), true, rounded < 0, underflowed));
         }
-        Some(self.fit(i128::from(rounded), true, rounded < 0, underflowed))
+        Some(CastWord { raw: i128::from(nearest), overflowed, underflowed })
     }
 
     /// Brings a rounded integer into range. `low` holds its low bits, and all of it if `exact`.
@@ -182,9 +191,12 @@ fn round(raw: i128, bits: u32, rounding: Rounding, random: u64) -> i128 {
     floor + i128::from(up)
 }
 
-/// [`round`] for |`raw`| < 2^62 and 1 ≤ `bits` ≤ 61.
+/// [`round`] for |`raw`| < 2^62 and `bits` ≤ 61.
 #[inline]
 fn round_narrow(raw: i64, bits: u32, rounding: Rounding, random: u64) -> i64 {
+    if bits == 0 {
+        return raw;
+    }
     let half = 1_i64 << (bits - 1);
     let negative = i64::from(raw < 0);
     let carry = match rounding {
@@ -199,3 +211,6 @@ fn round_narrow(raw: i64, bits: u32, rounding: Rounding, random: u64) -> i64 {
     };
     (raw + carry) >> bits
 }
+
+#[cfg(test)]
+mod tests;

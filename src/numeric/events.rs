@@ -8,7 +8,6 @@ use crate::numeric::{CastWord, Overflow};
 
 /// How often words wrapped, saturated, or underflowed (a nonzero value became zero by rounding).
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Events {
     /// Words out of range that wrapped.
     pub wrapped: u64,

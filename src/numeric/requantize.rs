@@ -147,7 +147,8 @@ impl MultiplierShift {
     /// overflowed.
     fn apply(self, acc: i64) -> CastWord {
         let shifted = self.word32.apply(i128::from(acc) << self.left, 0, 0);
-        let high = self.word32.apply(shifted.raw * i128::from(self.multiplier), 31, 0);
+        let high =
+            self.word32.apply((shifted.raw as i64 * i64::from(self.multiplier)).into(), 31, 0);
         let word = self.output.apply(high.raw, self.right as i32, 0);
         CastWord {
             raw: word.raw,

@@ -113,6 +113,23 @@ pub enum Operation {
     Softmax,
 }
 
+impl Operation {
+    /// The operator's name in reports.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Mac(layer) => layer.name(),
+            Self::Activation => "activation",
+            Self::MaxPool(_) => "max_pool",
+            Self::AveragePool(_) => "average_pool",
+            Self::Add => "add",
+            Self::Concat => "concat",
+            Self::Flatten => "flatten",
+            Self::Softmax => "softmax",
+        }
+    }
+}
+
 /// A multiply-accumulate layer: operands and the sites inside the loop (intrinsic quantization).
 #[derive(Clone, Debug)]
 pub struct MacLayer {
@@ -128,6 +145,20 @@ pub struct MacLayer {
     pub product: Option<Cast>,
     /// The accumulator.
     pub accumulator: AccumulatorSite,
+}
+
+impl MacLayer {
+    /// What its shapes make of it.
+    fn name(&self) -> &'static str {
+        let ConvGeometry { input, window, groups, .. } = self.geometry;
+        let depthwise = groups > 1 && groups == input.channels;
+        match window.kernel {
+            [1, 1] if depthwise => "scale",
+            _ if depthwise => "depthwise_conv",
+            [1, 1] if input.pixels() == 1 => "dense",
+            _ => "conv",
+        }
+    }
 }
 
 /// Bias words and their format.

@@ -2,8 +2,25 @@
 //!
 //! Its result, a [`QuantizedNetwork`], holds integers only; floats end here.
 
+mod calibrate;
+mod distribution;
+mod lower;
 mod lowered;
+mod plan;
+mod quantizer;
+mod sites;
+mod synthetic;
 
+pub use distribution::{Distribution, Histogram};
+pub use lower::{Lowered, SiteRow, lower};
 pub use lowered::{
     AccumulatorSite, Bias, Clamp, Layer, MacLayer, Operation, Output, QuantizedNetwork, WordMap,
 };
+pub use plan::{BatchNorm, Method, Plan, Rule, SHIPPED};
+pub use quantizer::{
+    Binary, BinarySpec, Chain, FixedPoint, FixedSpec, FormatSpec, Layout, LogRounding, NOfM,
+    PowerOfTwo, PowerOfTwoSpec, Quantizer, QuantizerSpec, Seen, SmallFloat, SmallFloatSpec,
+    Special, Ternary, TernarySpec, Threshold, TopK, WordFormat, cast_value,
+};
+pub use sites::Site;
+pub use synthetic::{synthetic, synthetic_words};

@@ -4,17 +4,19 @@
 //! `docs/report.md`.
 
 mod accuracy;
+mod build;
 mod csv;
 mod data;
 mod terminal;
 
 pub use accuracy::{Accuracy, Score, wilson_interval};
+pub use build::Subject;
 pub use csv::to_csv;
 pub use data::{
     DatasetInfo, Figures, HardwareInfo, LayerReport, MeanMacs, NetworkInfo, Overflows, Report,
     SCHEMA_VERSION, SiteOverflows, Sparsity, ToolInfo, Traffic,
 };
-pub use terminal::to_terminal;
+pub use terminal::{ruled_table, to_terminal};
 
 use crate::error::{Error, Result};
 

@@ -98,7 +98,8 @@ fn score(name: &str, score: &Score) -> String {
 const RULED: TableStyle =
     TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
-fn table(header: &[&str], left: usize) -> Table {
+/// An empty table with a rule under its header; columns from `left` on are numbers, to the right.
+pub fn ruled_table(header: &[&str], left: usize) -> Table {
     let mut table = Table::new();
     table.load_style(RULED).set_header(header);
     for (index, column) in table.column_iter_mut().enumerate() {
@@ -115,7 +116,7 @@ fn layers(report: &Report) -> Table {
         "layer", "op", "output", "MACs", "zero act", "zero w", "cycles", "dense", "saved", "stall",
         "util", "acc bits",
     ];
-    let mut table = table(&header, 3);
+    let mut table = ruled_table(&header, 3);
     let row = |name: &str, op: &str, shape: String, figures: &Figures, bits: String| {
         let mac = figures.macs.total > 0.0;
         let if_mac = |text: String| if mac { text } else { String::new() };
@@ -151,7 +152,7 @@ fn energy(report: &Report) -> Table {
         .chain(components.iter().map(|name| name.as_str()))
         .chain(["total"])
         .collect();
-    let mut table = table(&header, 1);
+    let mut table = ruled_table(&header, 1);
     let row = |name: &str, figures: &Figures| -> Vec<String> {
         let value = |key: &str| figures.energy_pj.get(key).copied().unwrap_or(0.0) / 1e3;
         let values = components.iter().map(|c| value(c)).chain([value("total")]);
@@ -170,7 +171,7 @@ fn traffic(report: &Report) -> Table {
     for level in &levels {
         header.extend([format!("{level} read"), format!("{level} write")]);
     }
-    let mut table = table(&header.iter().map(String::as_str).collect::<Vec<_>>(), 1);
+    let mut table = ruled_table(&header.iter().map(String::as_str).collect::<Vec<_>>(), 1);
     let row = |name: &str, figures: &Figures| -> Vec<String> {
         let mut cells = vec![name.to_owned()];
         for &level in &levels {

@@ -4,8 +4,8 @@ use std::ops::AddAssign;
 
 use serde::Serialize;
 
+use crate::kernels::SiteEvents;
 use crate::mapping::Accesses;
-use crate::numeric::Events;
 
 /// Cycles of a layer. `dense_*` is the same array without skipping.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -40,22 +40,6 @@ pub struct Density {
     pub elements: u64,
     /// Elements that are not zero.
     pub nonzero: u64,
-}
-
-/// Overflow and underflow of output words, by site.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct SiteEvents {
-    /// Casts of incoming words before the multipliers.
-    pub activations: Events,
-    /// Output words of which any product overflowed or underflowed.
-    pub product: Events,
-    /// Output words whose accumulator overflowed (saturating: any step saturated; wrapping: the
-    /// exact total lies outside the range).
-    pub accumulator: Events,
-    /// Output casts.
-    pub output: Events,
-    /// Largest magnitude of an accumulator seen, in raw words.
-    pub largest_accumulator: u64,
 }
 
 /// Everything that a layer counted.
@@ -94,16 +78,6 @@ macro_rules! add_fields {
 add_fields!(Cycles: compute, stall, dense_compute, dense_stall);
 add_fields!(Macs: total, effectual, gated, skipped);
 add_fields!(Density: elements, nonzero);
-
-impl AddAssign for SiteEvents {
-    fn add_assign(&mut self, other: Self) {
-        self.activations += other.activations;
-        self.product += other.product;
-        self.accumulator += other.accumulator;
-        self.output += other.output;
-        self.largest_accumulator = self.largest_accumulator.max(other.largest_accumulator);
-    }
-}
 
 impl AddAssign<&LayerCounts> for LayerCounts {
     fn add_assign(&mut self, other: &Self) {

@@ -31,7 +31,7 @@ impl LayerModel {
         weights: &[Bitmap],
     ) -> Result<Self> {
         let mapping = map(layer, problem, hardware)?;
-        let array = ArrayModel::new(problem, hardware, weights, mapping.reduction_tiles);
+        let array = ArrayModel::new(problem, hardware, weights, mapping.reduction_tiles)?;
         Ok(Self {
             mapping,
             buffers: Buffers::new(hardware)?,

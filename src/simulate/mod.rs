@@ -7,13 +7,18 @@
 pub mod arrays;
 mod counts;
 mod layer;
+mod run;
 pub mod vector;
+mod words;
 
-pub use counts::{Cycles, Density, LayerCounts, Macs, SiteEvents};
+pub use counts::{Cycles, Density, LayerCounts, Macs};
 
 pub use layer::LayerModel;
+pub use run::{Run, Simulator};
 pub use vector::{FeatureMap, VectorModel};
+pub use words::{BoundLayer, BoundMac, BoundNetwork, ImageState};
 
+pub use crate::kernels::SiteEvents;
 pub use crate::mapping::Accesses;
 
 #[cfg(test)]

@@ -30,8 +30,6 @@ macro_rules! words {
         }
 
         /// Runs `$body` with `$slice` bound to the typed vector of a [`Buffer`].
-        #[macro_export]
-        #[doc(hidden)]
         macro_rules! with_words {
             ($buffer:expr, $slice:ident => $body:expr) => {
                 match $buffer {
@@ -43,6 +41,8 @@ macro_rules! words {
 }
 
 words!(I8 i8, U8 u8, I16 i16, U16 u16, I32 i32, U32 u32, I64 i64);
+
+pub(crate) use with_words;
 
 /// Raw words of one tensor with their common format. Feature maps are channels-last:
 /// element (channel, row, column) of a C×H×W map is at `(row · W + column) · C + channel`.

@@ -3,8 +3,12 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::cost::metrics;
 use crate::hardware::Entry;
-use crate::simulate::{Accesses, Cycles, Macs};
+use crate::mapping::LayerProblem;
+use crate::simulate::arrays::LanesScratch;
+use crate::simulate::{Accesses, Cycles, LayerModel, Macs};
+use crate::tensor::{Bitmap, ConvGeometry, Shape, Window};
 
 const BITS: OperandBits =
     OperandBits { weights: 8, bias: 16, activations: 4, accumulator: 20, output: 8 };
@@ -95,6 +99,37 @@ fn a_level_with_its_own_entry_uses_it() {
     let [_, global, weight] = hardware.memory.as_slice() else { panic!() };
     assert_eq!(level_energy(&hardware, weight), own);
     assert_ne!(level_energy(&hardware, global), own);
+}
+
+/// The second convolution of LeNet-5, 5×5 over 6×14×14 to 16×10×10, without any zero word.
+#[test]
+fn shipped_models_run_a_layer_at_the_energy_of_its_shapes() {
+    let window = Window { kernel: [5, 5], ..Window::POINT };
+    let (input, output) = (Shape::new(6, 14, 14), Shape::new(16, 10, 10));
+    let geometry = ConvGeometry { input, output, window, groups: 1 };
+    let full = |rows: usize| {
+        let mut bitmap = Bitmap::zeros(rows, 150);
+        (0..rows * 150).for_each(|i| bitmap.set(i / 150, i % 150));
+        [bitmap]
+    };
+    for hardware in Hardware::shipped().unwrap() {
+        let accumulator = hardware.datapath.bits.accumulator;
+        let bits = OperandBits { weights: 8, bias: 16, activations: 8, accumulator, output: 8 };
+        let problem = LayerProblem { geometry, bits };
+        let layer = LayerModel::new("conv2", &problem, &hardware, &full(16)).unwrap();
+        let counts = layer.count(&full(100), 6 * 14 * 14, &mut LanesScratch::default());
+        let energy = energy(&counts, &bits, &hardware);
+
+        // 100 pixels × 150 products × 16 channels.
+        let table = &hardware.energy;
+        close(energy.components()["multiplier"], 240_000.0 * table.multiplier.value.pj(8, 8));
+        // All words once: 1176 + 2400 + 16 biases of 16 bit + 1600.
+        let compulsory_bits = f64::from(8 * (1176 + 2400 + 1600) + 16 * 16);
+        let dram_pj = compulsory_bits * table.dram.value.read_pj_per_bit;
+        assert!(energy.components()["dram"] >= dram_pj * (1.0 - 1e-12), "{}", hardware.name);
+        let speed = metrics(&counts, &energy, 1, &hardware);
+        assert!((0.0..=1.0).contains(&speed.utilization) && speed.utilization > 0.1);
+    }
 }
 
 fn counts() -> impl Strategy<Value = LayerCounts> {

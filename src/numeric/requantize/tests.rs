@@ -122,7 +122,8 @@ fn float32_rounds_the_accumulator_first() {
     assert_eq!(requantizer.apply((1 << 24) + 1, 0).raw, 1 << 24);
     assert_eq!(requantizer.apply((1 << 24) + 3, 0).raw, (1 << 24) + 4);
     let requantizer = Requantizer::float32(0.5, format("s8f0")).unwrap();
-    let words: Vec<i128> = [1, 3, 5, -1, -3, 255, -300].map(|acc| requantizer.apply(acc, 0).raw).into();
+    let words: Vec<i128> =
+        [1, 3, 5, -1, -3, 255, -300].map(|acc| requantizer.apply(acc, 0).raw).into();
     assert_eq!(words, [0, 2, 2, 0, -2, 127, -128]);
     // 12 582 909 · float32(0.1) = 1258290.9187..., to 1258290.875 in float32, to 1258291.
     let requantizer = Requantizer::float32(0.1, format("s32f0")).unwrap();
@@ -140,18 +141,18 @@ fn an_accumulator_beyond_32_bits_saturates_first() {
     assert_eq!(requantizer.apply(i64::MIN, 0).raw, -(1 << 30));
 }
 
+/// From 11 to 8 fractional bits the scale is 2^−3 = 0.5 · 2^−2.
 #[test]
-fn powers_of_two_agree_away_from_ties() {
-    let kinds =
-        [RequantizerKind::Shift, RequantizerKind::MultiplierShift, RequantizerKind::Float32];
-    for acc in (-2000..2000).filter(|acc| acc % 8 != 4 && acc % 8 != -4 && acc % 8 != 3) {
-        let words = kinds.map(|kind| {
-            Requantizer::new(kind, 11, saturating("s8f8")).unwrap().apply(acc, 0).raw
-        });
-        let expected = (acc as f64 / 8.0).round().clamp(-128.0, 127.0) as i128;
-        assert_eq!(words[0], expected);
-        assert_eq!(words[2], expected);
-        assert!((words[1] - expected).abs() <= 1);
+fn binary_points_become_scales() {
+    let output = saturating("s8f8");
+    let new = |kind| Requantizer::new(kind, 11, output).unwrap();
+    let multiplier = Requantizer::multiplier_shift(1 << 30, -2, output.to());
+    assert_eq!(new(RequantizerKind::MultiplierShift), multiplier.unwrap());
+    assert_eq!(new(RequantizerKind::Float32), Requantizer::float32(0.125, output.to()).unwrap());
+    for acc in -2000..2000 {
+        let expected = output.apply(acc.into(), 11, 0);
+        assert_eq!(new(RequantizerKind::Shift).apply(acc, 0), expected);
+        assert_eq!(new(RequantizerKind::Float32).apply(acc, 0), expected);
     }
 }
 

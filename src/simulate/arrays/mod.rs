@@ -13,6 +13,7 @@ pub use lanes::{LanesModel, LanesScratch, Sizes, Skip, reference_cycles};
 pub use pairs::{PairCounter, Pairs};
 pub use systolic::{SystolicModel, fold_cycles};
 
+use crate::error::Result;
 use crate::hardware::{Array, Hardware};
 use crate::mapping::{Accesses, LayerProblem};
 use crate::simulate::Macs;
@@ -44,7 +45,7 @@ pub struct ArrayModel {
 #[derive(Clone, Debug)]
 enum Family {
     Systolic(SystolicModel),
-    Lanes(LanesModel),
+    Lanes(Box<LanesModel>),
 }
 
 impl ArrayModel {
@@ -55,7 +56,7 @@ impl ArrayModel {
         hardware: &Hardware,
         weights: &[Bitmap],
         reduction_tiles: u64,
-    ) -> Self {
+    ) -> Result<Self> {
         let pairs = PairCounter::new(&problem.geometry, hardware.zeros, weights);
         let (family, dense_cycles) = match &hardware.array {
             Array::Systolic(array) => {
@@ -65,12 +66,12 @@ impl ArrayModel {
             }
             Array::Lanes(array) => {
                 let model =
-                    LanesModel::new(problem, array, hardware.zeros, weights, reduction_tiles);
+                    LanesModel::new(problem, array, hardware.zeros, weights, reduction_tiles)?;
                 let cycles = model.dense_cycles();
-                (Family::Lanes(model), cycles)
+                (Family::Lanes(Box::new(model)), cycles)
             }
         };
-        Self { family, pairs, dense_cycles }
+        Ok(Self { family, pairs, dense_cycles })
     }
 
     /// Cycles without zero-skipping.

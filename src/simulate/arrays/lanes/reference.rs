@@ -27,9 +27,10 @@ pub fn reference_cycles(
     let tiles = sizes.pixels.div_ceil(lanes.rows) * sizes.channels.div_ceil(lanes.columns);
     let lookahead = lanes.lookahead.min(sizes.groups * tiles * chunks).max(1);
     let mut done = vec![0; elements];
-    let mut sent = vec![None; elements];
-    // When the slowest member of each group finished the chunk `lookahead` places before.
-    let mut finished = vec![vec![0; elements]; lookahead];
+    let sync_groups = (0..elements).map(group_of).max().map_or(0, |last| last + 1);
+    let mut sent = vec![None; sync_groups];
+    // When the slowest member of each group finished each of the last `lookahead` chunks.
+    let mut finished = vec![vec![0; sync_groups]; lookahead];
     let mut slot = 0;
     for group in 0..sizes.groups {
         for first_channel in (0..sizes.channels).step_by(lanes.columns) {

@@ -1,0 +1,238 @@
+//! `bittrue run`: execute a network on a hardware model.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use ndarray::Array2;
+use ndarray_npy::WriteNpyExt;
+
+use crate::cli::output;
+use crate::dataset::{self, Dataset};
+use crate::error::{Error, Result};
+use crate::files;
+use crate::hardware::Hardware;
+use crate::network::{self, Model, Network, Op, Parameters, float};
+use crate::quantize::{Plan, lower, synthetic};
+use crate::report::{self, Accuracy, Report, Subject};
+use crate::simulate::Simulator;
+
+/// What to run, where, and what to write.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Shipped name, topology .toml, or SCALE-Sim topology .csv.
+    #[arg(default_value = "lenet5")]
+    network: String,
+    /// Hardware model: shipped name or .toml file.
+    #[arg(long, value_name = "NAME|FILE", default_value = Hardware::DEFAULT)]
+    hw: String,
+    /// Quantization plan: shipped name or .toml file.
+    #[arg(long, value_name = "NAME|FILE", default_value = "int8")]
+    plan: String,
+    /// Dataset: shipped name, folder or .toml file [default: the network's own].
+    #[arg(long, value_name = "NAME|PATH")]
+    data: Option<String>,
+    /// Number of images, from the first [default: all; 1 where operands are synthetic].
+    #[arg(long, value_name = "N")]
+    images: Option<usize>,
+    /// Seed of stochastic rounding and of synthetic operands.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Threads [default: one a core].
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Synthetic operands with these fractions of nonzero weights and activations.
+    #[arg(long, value_name = "W,A", value_parser = densities)]
+    synthetic: Option<[f64; 2]>,
+    /// Write the network's outputs, [images, classes] float32.
+    #[arg(long, value_name = "FILE.npy")]
+    outputs: Option<PathBuf>,
+    /// Write the report as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write the report as CSV, a row a layer.
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// Print neither the report nor progress.
+    #[arg(long)]
+    quiet: bool,
+}
+
+fn densities(text: &str) -> Result<[f64; 2], String> {
+    let fraction = |t: &str| t.trim().parse().ok().filter(|f| (0.0..=1.0).contains(f));
+    let parts = text.split_once(',').and_then(|(w, a)| Some([fraction(w)?, fraction(a)?]));
+    parts.ok_or_else(|| "write two fractions from 0 to 1, such as 0.4,0.6".into())
+}
+
+/// Runs and writes what was asked for.
+pub fn run(args: &Args) -> Result<()> {
+    if args.images == Some(0) {
+        return Err(Error::new("--images", "0 images leave nothing to run")
+            .remedy("give at least 1, or leave the option out to run all"));
+    }
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(args.threads.unwrap_or(0))
+        .build()
+        .map_err(|e| Error::new("--threads", e))?;
+    pool.install(|| execute(args))
+}
+
+/// A finished run: its report, and the outputs by image.
+struct Finished {
+    report: Report,
+    outputs: Vec<Vec<f32>>,
+}
+
+fn execute(args: &Args) -> Result<()> {
+    let hardware = Hardware::open(&args.hw)?;
+    let model = network::open(&args.network)?;
+    let plan = Plan::open(&args.plan)?;
+    let finished = match (&model.parameters, args.synthetic) {
+        (Some(parameters), None) => on_data(args, &model, parameters, &plan, &hardware)?,
+        (_, densities) => {
+            let densities = densities.unwrap_or([1.0, 1.0]);
+            on_synthetic(args, &model.network, densities, &plan, &hardware)?
+        }
+    };
+    if let Some(path) = &args.outputs {
+        write_outputs(path, &finished.outputs)?;
+    }
+    let write = |path: &PathBuf, text: String| {
+        files::write_atomically(path, |file| file.write_all(text.as_bytes()))
+    };
+    if let Some(path) = &args.json {
+        write(path, report::to_json(&finished.report)?)?;
+    }
+    if let Some(path) = &args.csv {
+        write(path, report::to_csv(&finished.report)?)?;
+    }
+    if args.quiet { Ok(()) } else { output::print(&report::to_terminal(&finished.report)) }
+}
+
+/// Runs a trained network on a dataset, beside the float network.
+fn on_data(
+    args: &Args,
+    model: &Model,
+    parameters: &Parameters,
+    plan: &Plan,
+    hardware: &Hardware,
+) -> Result<Finished> {
+    let Some(name) = args.data.as_ref().or(model.dataset.as_ref()) else {
+        return Err(Error::new(&args.network, "names no dataset to run on")
+            .remedy("give one with --data, or run on --synthetic operands"));
+    };
+    let source = dataset::open(name)?;
+    check_shape(&model.network, &source.test)?;
+    let images = images(args, source.test.len())?;
+    let start = Instant::now();
+    let lowered = lower(&model.network, parameters, plan, source.calibration.as_ref())?;
+    let simulator = Simulator::new(&lowered.network, hardware, args.seed)?;
+    let bar = output::progress(2 * images as u64, "images", args.quiet);
+    let image = |index: usize| Ok(source.test.image(index)?.into_iter().collect());
+    let run = simulator.run(images, image, |done| bar.inc(done))?;
+    let float = float_outputs(&model.network, parameters, &source.test, images, |n| bar.inc(n))?;
+    bar.finish_and_clear();
+    let accuracy = Accuracy::of(
+        float.iter().map(Vec::as_slice),
+        run.outputs.iter().map(Vec::as_slice),
+        (0..images).map(|index| source.test.label(index)),
+    );
+    let subject = Subject {
+        network: &model.network,
+        quantized: &lowered.network,
+        sites: &lowered.sites,
+        plan: &plan.name,
+        hardware,
+        simulator: &simulator,
+        dataset: source.test.name(),
+        seed: args.seed,
+    };
+    let report = subject.report(&run, Some(accuracy), start.elapsed().as_secs_f64());
+    Ok(Finished { report, outputs: run.outputs })
+}
+
+/// Runs a network on synthetic operands of the densities [weights, activations].
+fn on_synthetic(
+    args: &Args,
+    network: &Network,
+    [weights, activations]: [f64; 2],
+    plan: &Plan,
+    hardware: &Hardware,
+) -> Result<Finished> {
+    if args.outputs.is_some() {
+        return Err(Error::new("--outputs", "synthetic operands give no outputs of the network")
+            .remedy("run a network that has weights, without --synthetic"));
+    }
+    let start = Instant::now();
+    let lowered = synthetic(network, plan, weights, args.seed)?;
+    let simulator = Simulator::new(&lowered.network, hardware, args.seed)?;
+    let images = args.images.unwrap_or(1);
+    let bar = output::progress(images as u64, "images", args.quiet);
+    let run = simulator.run_synthetic(images, activations, |done| bar.inc(done))?;
+    bar.finish_and_clear();
+    let subject = Subject {
+        network,
+        quantized: &lowered.network,
+        sites: &lowered.sites,
+        plan: &plan.name,
+        hardware,
+        simulator: &simulator,
+        dataset: "synthetic",
+        seed: args.seed,
+    };
+    let report = subject.report(&run, None, start.elapsed().as_secs_f64());
+    Ok(Finished { report, outputs: run.outputs })
+}
+
+fn check_shape(network: &Network, data: &Dataset) -> Result<()> {
+    match network.nodes.iter().find(|node| node.op == Op::Input) {
+        Some(input) if input.shape != data.shape() => Err(Error::new(
+            data.name(),
+            format_args!(
+                "images are {}, the network `{}` reads {}",
+                data.shape(),
+                network.name,
+                input.shape
+            ),
+        )
+        .remedy("choose a dataset of the network's input shape")),
+        _ => Ok(()),
+    }
+}
+
+fn images(args: &Args, available: usize) -> Result<usize> {
+    match args.images {
+        Some(n) if n > available => Err(Error::new(
+            "--images",
+            format_args!("{n} images were asked for, the dataset has {available}"),
+        )
+        .remedy("ask for fewer, or leave the option out to run all")),
+        other => Ok(other.unwrap_or(available)),
+    }
+}
+
+/// Outputs of the float network by image.
+fn float_outputs(
+    network: &Network,
+    parameters: &Parameters,
+    data: &Dataset,
+    images: usize,
+    done: impl Fn(u64),
+) -> Result<Vec<Vec<f32>>> {
+    const BATCH: usize = 256;
+    let mut outputs = Vec::with_capacity(images);
+    for start in (0..images).step_by(BATCH) {
+        let batch = data.batch(start..images.min(start + BATCH))?;
+        let scores = float::infer(network, parameters, batch.view())?;
+        outputs.extend(scores.outer_iter().map(|image| image.iter().copied().collect()));
+        done(batch.dim().0 as u64);
+    }
+    Ok(outputs)
+}
+
+fn write_outputs(path: &Path, outputs: &[Vec<f32>]) -> Result<()> {
+    let columns = outputs.first().map_or(0, Vec::len);
+    let values = outputs.concat();
+    let matrix = Array2::from_shape_vec((outputs.len(), columns), values)
+        .map_err(|e| Error::new(path.display(), e))?;
+    files::write_atomically(path, |file| matrix.write_npy(file).map_err(std::io::Error::other))
+}

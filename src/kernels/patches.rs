@@ -1,0 +1,219 @@
+//! Where the operands of an output pixel lie in a feature map, and which of them are zero.
+
+use crate::error::{Error, Result};
+use crate::kernels::AccumulationOrder;
+use crate::tensor::{Bitmap, ConvGeometry, Word, Words, with_words};
+
+/// A channels-last feature map with its padding written out, so that every operand of a pixel
+/// lies at a fixed distance from the pixel's base.
+#[derive(Clone, Debug)]
+pub(crate) struct PaddedMap {
+    geometry: ConvGeometry,
+    /// Elements of a padded row.
+    row: usize,
+    /// Elements of the padded map and its tail.
+    len: usize,
+}
+
+impl PaddedMap {
+    /// Elements after the map that may be read (as the second of a pair) but never count.
+    const TAIL: usize = 1;
+
+    /// Refuses a geometry that is not consistent or whose padded map has 2³¹ elements or more.
+    pub fn new(geometry: &ConvGeometry) -> Result<Self> {
+        let ConvGeometry { input, output, window, groups } = *geometry;
+        let subject = format!("convolution of {input} to {output}");
+        let [top, left, bottom, right] = window.padding;
+        let sized = || {
+            let row = input.width.checked_add(left)?.checked_add(right)?;
+            let row = row.checked_mul(input.channels)?;
+            let rows = input.height.checked_add(top)?.checked_add(bottom)?;
+            let len = rows.checked_mul(row)?.checked_add(Self::TAIL)?;
+            (len < 1 << 31).then_some((row, len))
+        };
+        let (row, len) = sized().ok_or_else(|| {
+            Error::new(&subject, "the padded input has 2^31 elements or more")
+                .remedy("use a smaller map or less padding")
+        })?;
+        let divided = groups > 0
+            && !input.is_empty()
+            && !output.is_empty()
+            && input.channels.is_multiple_of(groups)
+            && output.channels.is_multiple_of(groups);
+        let positive = window.kernel.iter().chain(&window.stride).chain(&window.dilation);
+        let consistent = divided
+            && positive.into_iter().all(|&n| n > 0)
+            && window.output(input) == Some([output.height, output.width]);
+        if !consistent {
+            return Err(Error::new(
+                &subject,
+                format_args!("the shapes do not follow from {window:?} in {groups} groups"),
+            ));
+        }
+        Ok(Self { geometry: *geometry, row, len })
+    }
+
+    /// Elements of a buffer for the map.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Where the operands of `pixel` begin.
+    #[inline(always)]
+    pub fn base(&self, pixel: usize) -> usize {
+        let ConvGeometry { output, window, input, .. } = self.geometry;
+        let (row, column) = (pixel / output.width, pixel % output.width);
+        row * window.stride[0] * self.row + column * window.stride[1] * input.channels
+    }
+
+    /// Distance from the base to the operand at the kernel's (row, column), channel 0.
+    pub fn tap(&self, row: usize, column: usize) -> usize {
+        let window = &self.geometry.window;
+        row * window.dilation[0] * self.row
+            + column * window.dilation[1] * self.geometry.input.channels
+    }
+
+    /// Distances in the order of `order`, for the first group; those of group g lie
+    /// g · `group_inputs` further.
+    pub fn offsets(&self, order: &[u32]) -> Vec<u32> {
+        let [_, kw] = self.geometry.window.kernel;
+        let taps = self.geometry.window.taps();
+        let offset = |&k: &u32| {
+            let (channel, tap) = (k as usize / taps, k as usize % taps);
+            (self.tap(tap / kw, tap % kw) + channel) as u32
+        };
+        order.iter().map(offset).collect()
+    }
+
+    /// Writes the words of `input`, converted, into the interior of `buffer`. The padding of the
+    /// buffer is never written: it keeps the zeros with which the buffer began.
+    #[inline(always)]
+    pub fn fill<T: Copy>(&self, input: &Words, buffer: &mut [T], convert: impl Fn(i64) -> T) {
+        let ConvGeometry { input: shape, window, .. } = self.geometry;
+        let [top, left, ..] = window.padding;
+        let width = shape.width * shape.channels;
+        with_words!(input.buffer(), words => {
+            for (y, words) in words.chunks_exact(width).take(shape.height).enumerate() {
+                let start = (top + y) * self.row + left * shape.channels;
+                for (slot, &word) in buffer[start..][..width].iter_mut().zip(words) {
+                    *slot = convert(word.raw());
+                }
+            }
+        });
+    }
+}
+
+/// The operands of a layer in accumulation order, as nonzero bits: per group a matrix
+/// M pixels × K for the activations and N output channels × K for the weights.
+#[derive(Clone, Debug)]
+pub struct Patches {
+    geometry: ConvGeometry,
+    map: PaddedMap,
+    order: Vec<u32>,
+    offsets: Vec<u32>,
+}
+
+/// Memory that [`Patches`] works in, kept from image to image.
+#[derive(Clone, Debug)]
+pub struct PatchScratch {
+    nonzero: Vec<u8>,
+}
+
+impl Patches {
+    /// The operands of a layer of `geometry` whose products are accumulated in `order`.
+    pub fn new(geometry: &ConvGeometry, order: &AccumulationOrder) -> Result<Self> {
+        let map = PaddedMap::new(geometry)?;
+        let [kh, kw] = geometry.window.kernel;
+        let order = order.reduction(geometry.group_inputs(), kh, kw);
+        let offsets = map.offsets(&order);
+        Ok(Self { geometry: *geometry, map, order, offsets })
+    }
+
+    /// The canonical reduction index of each accumulation step.
+    pub fn order(&self) -> &[u32] {
+        &self.order
+    }
+
+    /// Memory for the methods on activations.
+    pub fn scratch(&self) -> PatchScratch {
+        PatchScratch { nonzero: vec![0; self.map.len()] }
+    }
+
+    /// Empty bitmaps for [`activation_bitmaps`](Self::activation_bitmaps), one per group.
+    pub fn empty_bitmaps(&self) -> Vec<Bitmap> {
+        vec![Bitmap::zeros(self.geometry.pixels(), self.geometry.reduction()); self.geometry.groups]
+    }
+
+    /// Marks the nonzero activations of `input` (channels-last): bit k of row m of group g is the
+    /// operand of pixel m in accumulation step k. Padding is zero.
+    pub fn activation_bitmaps(
+        &self,
+        input: &Words,
+        scratch: &mut PatchScratch,
+        bitmaps: &mut [Bitmap],
+    ) {
+        let nonzero = &mut scratch.nonzero;
+        self.map.fill(input, nonzero, |word| u8::from(word != 0));
+        for (group, bitmap) in bitmaps.iter_mut().enumerate() {
+            for pixel in 0..self.geometry.pixels() {
+                let base = self.map.base(pixel) + group * self.geometry.group_inputs();
+                let operands = &nonzero[base..];
+                for (block, offsets) in
+                    bitmap.row_mut(pixel).iter_mut().zip(self.offsets.chunks(64))
+                {
+                    *block = 0;
+                    for (bit, &offset) in offsets.iter().enumerate() {
+                        *block |= u64::from(operands[offset as usize]) << bit;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Nonzero activations by group and accumulation step: `counts[g · K + k]` of the M operands
+    /// are not zero. With those of the weights, Σ over k of `activations[k] · weights[k]` is the
+    /// number of multiply-accumulates without a zero operand.
+    pub fn activation_counts(&self, input: &Words, scratch: &mut PatchScratch) -> Vec<u64> {
+        let nonzero = &mut scratch.nonzero;
+        self.map.fill(input, nonzero, |word| u8::from(word != 0));
+        let mut counts = vec![0; self.geometry.groups * self.geometry.reduction()];
+        for (group, counts) in counts.chunks_exact_mut(self.geometry.reduction()).enumerate() {
+            for pixel in 0..self.geometry.pixels() {
+                let base = self.map.base(pixel) + group * self.geometry.group_inputs();
+                let operands = &nonzero[base..];
+                for (count, &offset) in counts.iter_mut().zip(&self.offsets) {
+                    *count += u64::from(operands[offset as usize]);
+                }
+            }
+        }
+        counts
+    }
+
+    /// Marks the nonzero weights: bit k of row n of group g is the weight of the group's output
+    /// channel n in accumulation step k.
+    pub fn weight_bitmaps(&self, weights: &Words) -> Vec<Bitmap> {
+        let (n, k) = (self.geometry.group_outputs(), self.geometry.reduction());
+        let mut bitmaps = vec![Bitmap::zeros(n, k); self.geometry.groups];
+        for channel in 0..self.geometry.output.channels {
+            for (step, &canonical) in self.order.iter().enumerate() {
+                if weights.get(channel * k + canonical as usize) != 0 {
+                    bitmaps[channel / n].set(channel % n, step);
+                }
+            }
+        }
+        bitmaps
+    }
+
+    /// Nonzero weights by group and accumulation step: `counts[g · K + k]` of the N weights.
+    pub fn weight_counts(&self, weights: &Words) -> Vec<u64> {
+        let (n, k) = (self.geometry.group_outputs(), self.geometry.reduction());
+        let mut counts = vec![0; self.geometry.groups * k];
+        for channel in 0..self.geometry.output.channels {
+            for (step, &canonical) in self.order.iter().enumerate() {
+                let nonzero = weights.get(channel * k + canonical as usize) != 0;
+                counts[channel / n * k + step] += u64::from(nonzero);
+            }
+        }
+        counts
+    }
+}

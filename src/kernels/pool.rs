@@ -1,0 +1,236 @@
+//! Pooling over windows of a channels-last map of words of at most 32 bits.
+
+use crate::kernels::narrow::magnitude;
+use crate::kernels::output::PreparedEpilogue;
+use crate::kernels::{Epilogue, LayerDraws, Site};
+use crate::numeric::{CastWord, Events, Rounding};
+use crate::tensor::{Shape, Window, Word, Words, with_words};
+
+/// A pooling layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Pool {
+    /// Input feature map.
+    pub input: Shape,
+    /// Output feature map.
+    pub output: Shape,
+    /// Kernel, stride, padding.
+    pub window: Window,
+    /// From the maximum or the exact quotient to the output word.
+    pub epilogue: Epilogue,
+}
+
+/// What the pooling functions fill, beside memory to work in that is kept from image to image.
+#[derive(Debug)]
+pub struct Sink<'a> {
+    /// Output words.
+    pub words: &'a mut Words,
+    /// What happened to them.
+    pub events: &'a mut Events,
+    /// Memory to work in.
+    pub scratch: &'a mut Vec<i64>,
+}
+
+impl Pool {
+    /// Maximum of the positions inside the map; 0 if there is none.
+    pub fn maximum(&self, input: &Words, draws: LayerDraws, sink: Sink<'_>) {
+        let Sink { words, events, scratch } = sink;
+        let format = input.format();
+        let prepared = PreparedEpilogue::new(&self.epilogue, format.frac(), magnitude(format));
+        self.reduce(input, words, scratch, i64::MIN, i64::max, |element, largest, positions| {
+            let largest = if positions == 0 { 0 } else { largest };
+            prepared.word(largest, || draws.draw(Site::Output, element, 0), events)
+        });
+    }
+
+    /// Average of the positions inside the map: the exact quotient, cast once; 0 if there is none.
+    pub fn average(&self, input: &Words, draws: LayerDraws, sink: Sink<'_>) {
+        let Sink { words, events, scratch } = sink;
+        let frac = input.format().frac();
+        let overflow = self.epilogue.cast.overflow();
+        let add = |sum, word| sum + word;
+        self.reduce(input, words, scratch, 0, add, |element, sum, positions| {
+            let random = draws.draw(Site::Output, element, 0);
+            let positions = positions.max(1) as i128;
+            let word = quotient(&self.epilogue, sum.into(), positions, frac, random);
+            events.count(word, overflow);
+            word.raw as i64
+        });
+    }
+
+    /// Folds the words under the window of every output word, a pixel's channels together;
+    /// `finish` takes the element number, the result and the number of positions inside the map.
+    fn reduce(
+        &self,
+        input: &Words,
+        output: &mut Words,
+        scratch: &mut Vec<i64>,
+        start: i64,
+        fold: impl Fn(i64, i64) -> i64,
+        mut finish: impl FnMut(usize, i64, usize) -> i64,
+    ) {
+        let channels = self.input.channels;
+        scratch.resize(channels, start);
+        for pixel in 0..self.output.pixels() {
+            let (row, column) = (pixel / self.output.width, pixel % self.output.width);
+            let mut positions = 0;
+            scratch.fill(start);
+            for y in self.along(0, row, self.input.height) {
+                for x in self.along(1, column, self.input.width) {
+                    positions += 1;
+                    let first = (y * self.input.width + x) * channels;
+                    with_words!(input.buffer(), words => {
+                        for (folded, word) in scratch.iter_mut().zip(&words[first..]) {
+                            *folded = fold(*folded, word.raw());
+                        }
+                    });
+                }
+            }
+            let first = pixel * channels;
+            with_words!(output.buffer_mut(), out => {
+                for (c, (slot, &folded)) in out[first..].iter_mut().zip(&*scratch).enumerate() {
+                    *slot = Word::from_raw(finish(first + c, folded, positions));
+                }
+            });
+        }
+    }
+
+    /// Input positions along `axis` under the window at output position `at`.
+    fn along(&self, axis: usize, at: usize, size: usize) -> impl Iterator<Item = usize> + use<> {
+        let Window { kernel, stride, padding, dilation } = self.window;
+        let (first, step) = (at * stride[axis], dilation[axis]);
+        let padding = padding[axis];
+        (0..kernel[axis])
+            .filter_map(move |tap| (first + tap * step).checked_sub(padding))
+            .filter(move |&position| position < size)
+    }
+}
+
+/// The output word of `sum / divisor · 2^−frac`, an exact quotient that is rounded once. `sum` and
+/// `divisor` have at most 62 bits, the output's binary point is at most
+/// [`LARGEST_SHIFT`](super::elementwise::LARGEST_SHIFT) bits away.
+fn quotient(epilogue: &Epilogue, sum: i128, divisor: i128, frac: i32, random: u64) -> CastWord {
+    if divisor.count_ones() == 1 || (sum < 0 && epilogue.rectifies()) {
+        return epilogue.apply(sum, frac + divisor.trailing_zeros() as i32, random);
+    }
+    let to = epilogue.cast.to().frac();
+    let (up, down) = ((to - frac).max(0), (frac - to).max(0));
+    let rounded = round_quotient(sum << up, divisor << down, epilogue.cast.rounding(), random);
+    let word = epilogue.apply(rounded, to, random);
+    CastWord { underflowed: sum != 0 && rounded == 0, ..word }
+}
+
+/// `dividend / divisor` rounded to an integer; `divisor` is positive.
+fn round_quotient(dividend: i128, divisor: i128, rounding: Rounding, random: u64) -> i128 {
+    let floor = dividend.div_euclid(divisor);
+    let rest = dividend.rem_euclid(divisor);
+    let negative = dividend < 0;
+    let half = (2 * rest).cmp(&divisor);
+    let up = match rounding {
+        Rounding::Floor => false,
+        Rounding::TowardZero => negative && rest > 0,
+        Rounding::HalfUp => half.is_ge(),
+        Rounding::HalfTowardZero => half.is_gt() || (half.is_eq() && negative),
+        Rounding::HalfAway => half.is_gt() || (half.is_eq() && !negative),
+        Rounding::HalfDown => half.is_gt(),
+        Rounding::HalfEven => half.is_gt() || (half.is_eq() && floor & 1 == 1),
+        Rounding::Stochastic => {
+            // The first 64 bits of the fraction, in two steps that stay within 128.
+            let (high, rest) = ((rest << 32) / divisor, (rest << 32) % divisor);
+            let fraction = (high << 32 | (rest << 32) / divisor) as u64;
+            fraction.checked_add(random).is_none()
+        }
+    };
+    floor + i128::from(up)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::testing::s;
+    use crate::numeric::{Cast, Overflow};
+
+    fn pool(input: Shape, window: Window, cast: Cast) -> Pool {
+        let [height, width] = window.output(input).expect("a window that fits");
+        let output = Shape::new(input.channels, height, width);
+        Pool { input, output, window, epilogue: Epilogue::cast(cast) }
+    }
+
+    fn run(pool: &Pool, average: bool, raw: &[i64]) -> (Vec<i64>, Events) {
+        let input = Words::from_raw(s(8, 0), raw.iter().copied());
+        let mut words = Words::zeros(pool.epilogue.cast.to(), pool.output.len());
+        let mut events = Events::default();
+        let draws = LayerDraws::new(1, 2, 3);
+        let scratch = &mut Vec::new();
+        let sink = Sink { words: &mut words, events: &mut events, scratch };
+        if average {
+            pool.average(&input, draws, sink);
+        } else {
+            pool.maximum(&input, draws, sink);
+        }
+        (words.to_vec(), events)
+    }
+
+    fn cast(bits: u32, frac: i32, rounding: Rounding) -> Cast {
+        Cast::new(s(bits, frac), rounding, Overflow::Saturate).expect("a cast")
+    }
+
+    const TWO: Window =
+        Window { kernel: [2, 2], stride: [2, 2], padding: [0; 4], dilation: [1, 1] };
+
+    /// Two channels of a 2×2 map.
+    #[test]
+    fn a_maximum_by_channel() {
+        let pool = pool(Shape::new(2, 2, 2), TWO, cast(8, 0, Rounding::Floor));
+        assert_eq!(run(&pool, false, &[1, -1, -2, -3, 4, -8, 0, -7]).0, [4, -1]);
+    }
+
+    #[test]
+    fn padding_never_wins_and_does_not_count() {
+        let window = Window { padding: [1, 1, 1, 1], ..TWO };
+        let pool = pool(Shape::new(1, 2, 2), window, cast(8, 0, Rounding::Floor));
+        assert_eq!(run(&pool, false, &[-1, -2, -3, -4]).0, [-1, -2, -3, -4]);
+        assert_eq!(run(&pool, true, &[-1, -2, -3, -4]).0, [-1, -2, -3, -4]);
+    }
+
+    /// Three of four positions inside: −1 − 2 − 4 = −7, a third of which is −2.33; by roundings
+    /// floor −3 and half up −2. Two thirds of the way down, 1 + 0 + 0 underflows when rounded.
+    #[test]
+    fn an_average_rounds_the_exact_quotient() {
+        let window = Window { kernel: [1, 3], stride: [1, 1], ..TWO };
+        let shape = Shape::new(1, 1, 3);
+        let of = |rounding, raw: &[i64]| run(&pool(shape, window, cast(8, 0, rounding)), true, raw);
+        assert_eq!(of(Rounding::Floor, &[-1, -2, -4]).0, [-3]);
+        assert_eq!(of(Rounding::HalfUp, &[-1, -2, -4]).0, [-2]);
+        let (word, events) = of(Rounding::HalfUp, &[1, 0, 0]);
+        assert_eq!((word, events.underflowed), (vec![0], 1));
+        let fine = pool(shape, window, cast(8, 2, Rounding::HalfEven));
+        assert_eq!(run(&fine, true, &[1, 0, 0]).0, [1], "4/3 quarters");
+    }
+
+    /// n/6 for all n in −60..=60, against the definition of each rounding in integers: the
+    /// candidates are the floor and the one above it, the distance to each is compared in sixths.
+    #[test]
+    fn quotients_round_as_defined() {
+        for n in -60_i128..=60 {
+            let floor = (n - n.rem_euclid(6)) / 6;
+            let sixths = n.rem_euclid(6);
+            for &rounding in Rounding::ALL {
+                let up = match (rounding, sixths) {
+                    (_, 0) | (Rounding::Floor, _) => false,
+                    (Rounding::TowardZero, _) => n < 0,
+                    (Rounding::Stochastic, _) => true,
+                    (_, 1 | 2) => false,
+                    (_, 4 | 5) => true,
+                    (Rounding::HalfUp, _) => true,
+                    (Rounding::HalfDown, _) => false,
+                    (Rounding::HalfTowardZero, _) => n < 0,
+                    (Rounding::HalfAway, _) => n > 0,
+                    (Rounding::HalfEven, _) => floor % 2 != 0,
+                };
+                let expected = floor + i128::from(up);
+                assert_eq!(round_quotient(n, 6, rounding, u64::MAX), expected, "{n} {rounding}");
+            }
+        }
+        assert_eq!(round_quotient(5, 6, Rounding::Stochastic, 0), 0);
+    }
+}

@@ -1,0 +1,147 @@
+//! Strategies for the tests of this room.
+
+use std::ops::RangeInclusive;
+
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use crate::kernels::{AccumulationOrder, Epilogue, LayerDraws, MacSpec, Style};
+use crate::numeric::{Cast, Format, Overflow, Rounding};
+use crate::tensor::{ConvGeometry, Shape, Window, Words};
+
+/// A multiply-accumulate layer with its operands.
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    pub spec: MacSpec,
+    pub geometry: ConvGeometry,
+    pub order: AccumulationOrder,
+    pub weights: Words,
+    pub bias: Option<(Format, Vec<i64>)>,
+    pub input: Words,
+    pub draws: LayerDraws,
+}
+
+/// A signed format.
+pub(crate) fn s(bits: u32, frac: i32) -> Format {
+    Format::new(true, bits, frac).expect("a valid format")
+}
+
+pub(crate) fn formats(bits: RangeInclusive<u32>) -> impl Strategy<Value = Format> {
+    (any::<bool>(), bits, -4i32..12)
+        .prop_map(|(signed, bits, frac)| Format::new(signed, bits, frac).expect("a valid format"))
+}
+
+/// Casts into `formats`, of any rounding and overflow.
+pub(crate) fn casts_to(formats: impl Strategy<Value = Format>) -> impl Strategy<Value = Cast> {
+    (formats, select(Rounding::ALL), select(Overflow::ALL))
+        .prop_filter_map("a corner that is refused", |(format, rounding, overflow)| {
+            Cast::new(format, rounding, overflow).ok()
+        })
+}
+
+/// Casts into formats of `bits`.
+pub(crate) fn casts(bits: RangeInclusive<u32>) -> impl Strategy<Value = Cast> {
+    casts_to(formats(bits))
+}
+
+/// Whether a cast never draws a random number.
+pub(crate) fn deterministic(cast: &Cast) -> bool {
+    cast.rounding() != Rounding::Stochastic
+}
+
+/// Small convolutions with every kind of window and grouping.
+pub(crate) fn geometries() -> impl Strategy<Value = ConvGeometry> {
+    let pair = |range: RangeInclusive<usize>| [range.clone(), range];
+    let window = (pair(1..=3), pair(1..=2), [0usize..=2, 0..=2, 0..=2, 0..=2], pair(1..=2));
+    let channels = (select(&[1usize, 1, 2, 3][..]), 1usize..=4, 1usize..=20);
+    (window, channels, pair(1..=6)).prop_filter_map("the kernel is larger than the map", |g| {
+        let ((kernel, stride, padding, dilation), (groups, inputs, outputs), [height, width]) = g;
+        let window = Window { kernel, stride, padding, dilation };
+        let input = Shape::new(groups * inputs, height, width);
+        let [rows, columns] = window.output(input)?;
+        let output = Shape::new(groups * outputs, rows, columns);
+        Some(ConvGeometry { input, output, window, groups })
+    })
+}
+
+pub(crate) fn orders() -> impl Strategy<Value = AccumulationOrder> {
+    let orders: [&[&str]; 3] = [
+        &["input_channel", "kernel_row", "kernel_column"],
+        &["kernel_row", "kernel_column", "input_channel"],
+        &["input_channel/2", "kernel_column", "kernel_row", "input_channel"],
+    ];
+    select(orders.to_vec()).prop_map(|loops| {
+        let loops: Vec<_> = loops.iter().map(|l| l.to_string()).collect();
+        AccumulationOrder::try_from(loops).expect("a well-formed nest")
+    })
+}
+
+/// Words of `format`, half of them zero, the others often at the ends of the range.
+pub(crate) fn words(format: Format, len: usize) -> impl Strategy<Value = Words> {
+    let (min, max) = (format.min() as i64, format.max() as i64);
+    let word = prop_oneof![4 => Just(0), 4 => min..=max, 1 => Just(min), 1 => Just(max)];
+    prop::collection::vec(word, len).prop_map(move |raw| Words::from_raw(format, raw.into_iter()))
+}
+
+/// Layers whose sites are those of `specs`.
+fn layers(specs: impl Strategy<Value = MacSpec>) -> impl Strategy<Value = Case> {
+    let bias = prop::option::of(formats(1..=20));
+    (specs, geometries(), orders(), bias, any::<u64>()).prop_flat_map(
+        |(spec, geometry, order, bias, seed)| {
+            let operands = (
+                words(spec.weights, geometry.weights()),
+                words(spec.activations, geometry.input.len()),
+                words(bias.unwrap_or(spec.weights), geometry.output.channels),
+            );
+            operands.prop_map(move |(weights, input, biases)| Case {
+                spec,
+                geometry,
+                order: order.clone(),
+                weights,
+                bias: bias.map(|format| (format, biases.to_vec())),
+                input,
+                draws: LayerDraws::new(seed, 3, 5),
+            })
+        },
+    )
+}
+
+fn epilogues() -> impl Strategy<Value = Epilogue> {
+    (casts(1..=16), any::<bool>()).prop_map(|(cast, relu)| Epilogue {
+        clamp: relu.then_some((0, cast.to().max() as i64)),
+        ..Epilogue::cast(cast)
+    })
+}
+
+/// Layers of any sites, most of which need the ordered loop or the reference.
+pub(crate) fn cases() -> impl Strategy<Value = Case> {
+    let styles = select(vec![Style::ProductCast, Style::Fused, Style::Exact]);
+    let operand = || prop_oneof![formats(1..=8), formats(9..=16), formats(1..=32)];
+    let accumulators = casts_to(formats(4..=40));
+    let sites = (operand(), operand(), casts(4..=20), accumulators, epilogues());
+    layers((styles, 1usize..=4, sites).prop_map(|(style, adder_tree, sites)| {
+        let (weights, activations, product, accumulator, epilogue) = sites;
+        let point = product.to().frac().min(accumulator.to().frac());
+        let to = product.to().with_frac(point).expect("a valid format");
+        let product = Cast::new(to, product.rounding(), product.overflow()).expect("a valid cast");
+        MacSpec { style, adder_tree, weights, activations, product, accumulator, epilogue }
+    }))
+}
+
+/// Layers of which no product loses bits and whose accumulator is just about wide enough, so that
+/// the proof, the check against the data and the ordered loop all happen.
+pub(crate) fn fast_cases() -> impl Strategy<Value = Case> {
+    let styles = select(vec![Style::ProductCast, Style::Fused, Style::Exact]);
+    let operand = || prop_oneof![formats(2..=8), formats(9..=16), formats(17..=20)];
+    let accumulator = (select(Overflow::ALL), 0u32..=8, 0i32..=2);
+    let sites = (operand(), operand(), accumulator, epilogues());
+    layers((styles, 1usize..=4, sites).prop_map(|(style, adder_tree, sites)| {
+        let (weights, activations, (overflow, guard, shift), epilogue) = sites;
+        let frac = weights.frac() + activations.frac();
+        let bits = weights.bits() + activations.bits() + guard;
+        let cast = |format| Cast::new(format, Rounding::Floor, overflow).expect("a valid cast");
+        let accumulator = cast(s(bits, frac + shift));
+        let product = cast(s(bits, frac));
+        MacSpec { style, adder_tree, weights, activations, product, accumulator, epilogue }
+    }))
+}

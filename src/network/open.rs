@@ -1,0 +1,74 @@
+//! Finding a network: by shipped name, as a TOML topology, or as a SCALE-Sim CSV file.
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::network::{Network, Parameters, Topology, scalesim, topology, weights};
+
+/// A network with its weights, if it has any, and the dataset that it is made for.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The graph.
+    pub network: Network,
+    /// Trained parameters.
+    pub parameters: Option<Parameters>,
+    /// Name or path of its dataset.
+    pub dataset: Option<String>,
+}
+
+/// A network that ships with the project.
+struct Shipped {
+    name: &'static str,
+    topology: &'static str,
+    weights: &'static [u8],
+}
+
+macro_rules! shipped {
+    ($name:literal) => {
+        Shipped {
+            name: $name,
+            topology: include_str!(concat!("../../topologies/", $name, ".toml")),
+            weights: include_bytes!(concat!("../../topologies/", $name, ".safetensors")),
+        }
+    };
+}
+
+const SHIPPED: &[Shipped] = &[shipped!("lenet5"), shipped!("lenet_caffe")];
+
+/// Names of the networks that ship with the project.
+pub fn shipped() -> impl Iterator<Item = &'static str> {
+    SHIPPED.iter().map(|shipped| shipped.name)
+}
+
+/// Opens a shipped network by name, a topology `.toml` with the weights that it names, or a
+/// SCALE-Sim topology `.csv`, which has none.
+///
+/// # Errors
+/// If there is no such network, or a file is malformed; the error names the file.
+pub fn open(name_or_path: &str) -> Result<Model> {
+    if let Some(shipped) = SHIPPED.iter().find(|shipped| shipped.name == name_or_path) {
+        let Topology { network, dataset, .. } = topology::parse(shipped.name, shipped.topology)?;
+        let parameters = weights::parse(shipped.name, shipped.weights, &network)?;
+        return Ok(Model { network, parameters: Some(parameters), dataset });
+    }
+    let path = Path::new(name_or_path);
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("toml") => {
+            let Topology { network, weights: file, dataset } = topology::read(path)?;
+            let folder = path.parent().unwrap_or(Path::new(""));
+            let parameters =
+                file.map(|file| weights::read(&folder.join(file), &network)).transpose()?;
+            Ok(Model { network, parameters, dataset })
+        }
+        Some("csv") => {
+            Ok(Model { network: scalesim::read(path)?, parameters: None, dataset: None })
+        }
+        _ => {
+            let names: Vec<_> = shipped().collect();
+            Err(Error::new(name_or_path, "there is no such network").remedy(format_args!(
+                "name a shipped network ({}), a topology .toml or a SCALE-Sim .csv",
+                names.join(", ")
+            )))
+        }
+    }
+}

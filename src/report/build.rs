@@ -1,0 +1,167 @@
+//! From a run's counts to the report's figures.
+
+use std::collections::BTreeMap;
+
+use crate::cost::{Energy, energy, metrics};
+use crate::hardware::Hardware;
+use crate::mapping::Accesses;
+use crate::network::Network;
+use crate::quantize::{QuantizedNetwork, SiteRow};
+use crate::report::{
+    Accuracy, DatasetInfo, Figures, HardwareInfo, LayerReport, MeanMacs, NetworkInfo, Overflows,
+    Report, SCHEMA_VERSION, Sparsity, ToolInfo, Traffic,
+};
+use crate::simulate::{BoundLayer, LayerCounts, Run, Simulator};
+use crate::tensor::Shape;
+
+/// A run and what it ran.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The float network.
+    pub network: &'a Network,
+    /// What was executed.
+    pub quantized: &'a QuantizedNetwork,
+    /// What its sites resolved to.
+    pub sites: &'a [SiteRow],
+    /// Name of the plan.
+    pub plan: &'a str,
+    /// The accelerator.
+    pub hardware: &'a Hardware,
+    /// The network on it.
+    pub simulator: &'a Simulator,
+    /// Name of the dataset.
+    pub dataset: &'a str,
+    /// Seed of everything random.
+    pub seed: u64,
+}
+
+impl Subject<'_> {
+    /// The report of `run`, which took `elapsed_s` seconds.
+    pub fn report(&self, run: &Run, accuracy: Option<Accuracy>, elapsed_s: f64) -> Report {
+        let mut total = LayerCounts::default();
+        let mut total_energy = Energy::default();
+        let mut layers = Vec::new();
+        for (index, counts) in run.layers.iter().enumerate() {
+            let spent = energy(counts, &self.simulator.bits(index), self.hardware);
+            let bound = &self.simulator.words().layers()[index];
+            let mac = bound.mac().is_some();
+            // Sparsity of the network speaks of multiply-accumulate operands only.
+            let activations = if mac { counts.activations } else { Default::default() };
+            total += &LayerCounts { activations, ..counts.clone() };
+            total_energy += &spent;
+            if self.is_shown(index, counts) {
+                layers.push(self.layer(index, bound, counts, &spent, run.images));
+            }
+        }
+        Report {
+            schema_version: SCHEMA_VERSION,
+            tool: ToolInfo {
+                name: env!("CARGO_PKG_NAME").into(),
+                version: env!("CARGO_PKG_VERSION").into(),
+            },
+            seed: self.seed,
+            elapsed_s,
+            network: NetworkInfo {
+                name: self.network.name.clone(),
+                layers: layers.len(),
+                parameters: self.network.parameter_count(),
+                macs: self.network.macs(),
+            },
+            hardware: HardwareInfo {
+                name: self.hardware.name.clone(),
+                description: self.hardware.description.clone(),
+                clock_hz: self.hardware.clock_hz,
+                macs_per_cycle: self.hardware.array.macs_per_cycle(),
+                energy_table: self.hardware.energy.name.clone(),
+            },
+            plan: self.plan.to_owned(),
+            dataset: DatasetInfo { name: self.dataset.to_owned(), images: run.images },
+            accuracy,
+            totals: self.figures(&total, &total_energy, run.images),
+            layers,
+        }
+    }
+
+    /// Inputs and views (flatten, softmax) take nothing and have no row.
+    fn is_shown(&self, index: usize, counts: &LayerCounts) -> bool {
+        self.simulator.words().layers()[index].mac().is_some()
+            || counts.vector_operations > 0
+            || counts.memory.iter().any(|level| *level != Accesses::default())
+    }
+
+    fn layer(
+        &self,
+        index: usize,
+        bound: &BoundLayer,
+        counts: &LayerCounts,
+        spent: &Energy,
+        images: u64,
+    ) -> LayerReport {
+        let layer = &self.quantized.layers[index];
+        let dimensions = |s: Shape| [s.channels, s.height, s.width];
+        let input = layer.inputs.first().map_or(layer.shape, |&i| self.quantized.layers[i].shape);
+        let mut formats: BTreeMap<String, String> = (self.sites.iter())
+            .filter(|row| row.layer == layer.name)
+            .filter_map(|row| Some((row.site.to_owned(), row.format?.to_string())))
+            .collect();
+        formats.insert("output".into(), bound.format().to_string());
+        if let Some(mac) = bound.mac() {
+            let spec = mac.spec();
+            formats.insert("weights".into(), spec.weights.to_string());
+            formats.insert("activations".into(), spec.activations.to_string());
+            formats.insert("accumulator".into(), spec.accumulator.to().to_string());
+        }
+        let seen = counts.sites.largest_accumulator;
+        LayerReport {
+            name: layer.name.clone(),
+            op: layer.operation.name().into(),
+            input_shape: dimensions(input),
+            output_shape: dimensions(layer.shape),
+            formats,
+            figures: self.figures(counts, spent, images),
+            overflow: Overflows::from(counts.sites),
+            accumulator_bits_needed: bound.mac().map(|mac| mac.accumulator_bits_needed()),
+            accumulator_bits_seen: bound.mac().map(|_| 65 - seen.leading_zeros()),
+        }
+    }
+
+    fn figures(&self, counts: &LayerCounts, spent: &Energy, images: u64) -> Figures {
+        let mean = |sum: u64| sum as f64 / images.max(1) as f64;
+        let mean_pj = |pj: f64| pj / images.max(1) as f64;
+        let cycles = counts.cycles.compute + counts.cycles.stall;
+        let dense = counts.cycles.dense_compute + counts.cycles.dense_stall;
+        let mut energy_pj: BTreeMap<String, f64> =
+            spent.components().iter().map(|(name, &pj)| (name.clone(), mean_pj(pj))).collect();
+        energy_pj.insert("total".into(), mean_pj(spent.total_pj()));
+        let bytes = |bits: [u64; 3]| mean(bits.iter().sum()) / 8.0;
+        let traffic = |accesses: &Accesses| Traffic {
+            read: bytes(accesses.read_bits),
+            write: bytes(accesses.write_bits),
+        };
+        let levels = self.hardware.memory.iter().zip(&counts.memory);
+        let speed = metrics(counts, spent, images, self.hardware);
+        Figures {
+            cycles: mean(cycles),
+            compute_cycles: mean(counts.cycles.compute),
+            dense_cycles: mean(dense),
+            stall_cycles: mean(counts.cycles.stall),
+            cycles_saved: if dense == 0 { 0.0 } else { 1.0 - cycles as f64 / dense as f64 },
+            macs: MeanMacs {
+                total: mean(counts.macs.total),
+                effectual: mean(counts.macs.effectual),
+                gated: mean(counts.macs.gated),
+                skipped: mean(counts.macs.skipped),
+            },
+            sparsity: Sparsity::of(counts),
+            energy_pj,
+            traffic_bytes: levels
+                .map(|(l, accesses)| (l.name.clone(), traffic(accesses)))
+                .collect(),
+            latency_s: speed.latency_s,
+            images_per_second: speed.images_per_second,
+            gops: speed.gops,
+            gops_per_watt: speed.gops_per_watt,
+            utilization: speed.utilization,
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! A run over images: words of every layer, and from them cycles and accesses, summed.
+
+use rayon::prelude::*;
+
+use crate::error::Result;
+use crate::hardware::Hardware;
+use crate::kernels::PatchScratch;
+use crate::mapping::OperandBits;
+use crate::quantize::{QuantizedNetwork, synthetic_words};
+use crate::simulate::arrays::LanesScratch;
+use crate::simulate::{BoundNetwork, FeatureMap, ImageState, LayerCounts, LayerModel, VectorModel};
+use crate::tensor::{Bitmap, Words};
+
+/// A quantized network on an accelerator, ready to run.
+#[derive(Clone, Debug)]
+pub struct Simulator {
+    words: BoundNetwork,
+    models: Vec<Model>,
+    seed: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Model {
+    Array(Box<LayerModel>),
+    Vector(Box<VectorModel>),
+}
+
+/// What a run gave.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Run {
+    /// Images run.
+    pub images: u64,
+    /// Counts by layer, summed over the images.
+    pub layers: Vec<LayerCounts>,
+    /// The network's outputs by image, each in the order channel, row, column; none where operands
+    /// are synthetic.
+    pub outputs: Vec<Vec<f32>>,
+}
+
+/// One thread's memory.
+struct Scratch {
+    image: ImageState,
+    lanes: LanesScratch,
+    layers: Vec<Option<LayerScratch>>,
+    counts: Vec<LayerCounts>,
+}
+
+struct LayerScratch {
+    patches: PatchScratch,
+    bitmaps: Vec<Bitmap>,
+}
+
+/// Images that one thread takes at a time, at most.
+const PART: usize = 32;
+
+impl Simulator {
+    /// Binds `network` to the datapath of `hardware` and maps its layers. `seed` is that of
+    /// stochastic rounding and synthetic activations.
+    ///
+    /// # Errors
+    /// If the plan does not fit the datapath, or a layer not the buffers.
+    pub fn new(network: &QuantizedNetwork, hardware: &Hardware, seed: u64) -> Result<Self> {
+        let words = BoundNetwork::bind(network, &hardware.datapath, seed)?;
+        let feature_map = |index: usize| {
+            let layer = &words.layers()[index];
+            FeatureMap { shape: layer.shape(), bits: layer.format().bits() }
+        };
+        let model = |(index, layer): (usize, &crate::quantize::Layer)| {
+            let bound = &words.layers()[index];
+            if let (Some(mac), crate::quantize::Operation::Mac(source)) =
+                (bound.mac(), &layer.operation)
+            {
+                let weights = mac.patches().weight_bitmaps(&source.weights);
+                let model = LayerModel::new(bound.name(), mac.problem(), hardware, &weights)?;
+                return Ok(Model::Array(Box::new(model)));
+            }
+            let inputs: Vec<_> = layer.inputs.iter().map(|&input| feature_map(input)).collect();
+            let output = feature_map(index);
+            let model =
+                VectorModel::new(bound.name(), &layer.operation, &inputs, output, hardware)?;
+            Ok(Model::Vector(Box::new(model)))
+        };
+        let models = network.layers.iter().enumerate().map(model).collect::<Result<_>>()?;
+        Ok(Self { words, models, seed })
+    }
+
+    /// The network, its sites resolved.
+    pub fn words(&self) -> &BoundNetwork {
+        &self.words
+    }
+
+    /// Word widths of layer `index`, those of the array included where it is a
+    /// multiply-accumulate layer.
+    pub fn bits(&self, index: usize) -> OperandBits {
+        let layer = &self.words.layers()[index];
+        match layer.mac() {
+            Some(mac) => mac.problem().bits,
+            None => {
+                let output = layer.format().bits();
+                OperandBits { weights: 0, bias: 0, activations: output, accumulator: 0, output }
+            }
+        }
+    }
+
+    /// Runs images 0 to `images` − 1; `image` gives the network input of each, in the order
+    /// channel, row, column, and `done` hears of images that are done.
+    ///
+    /// # Errors
+    /// If an image cannot be had or is not of the input's shape.
+    pub fn run(
+        &self,
+        images: usize,
+        image: impl Fn(usize) -> Result<Vec<f32>> + Sync,
+        done: impl Fn(u64) + Sync,
+    ) -> Result<Run> {
+        self.parts(images, done, |index, scratch| {
+            self.words.quantize_input(&image(index)?, index, &mut scratch.image)?;
+            self.words.run_image(index, &mut scratch.image);
+            for layer in 0..self.models.len() {
+                self.count(layer, None, scratch);
+            }
+            Ok(Some(self.words.outputs(&scratch.image)))
+        })
+    }
+
+    /// Runs `images` images on synthetic activations: each multiply-accumulate layer by itself, on
+    /// words of its own of which the fraction `density` is nonzero in expectation. Other layers
+    /// read what the layers before them wrote.
+    ///
+    /// # Errors
+    /// If the density is not in [0, 1].
+    pub fn run_synthetic(
+        &self,
+        images: usize,
+        density: f64,
+        done: impl Fn(u64) + Sync,
+    ) -> Result<Run> {
+        self.parts(images, done, |index, scratch| {
+            for (layer, bound) in self.words.layers().iter().enumerate() {
+                let stream = (layer * images + index) as u64;
+                if let Some(mac) = bound.mac() {
+                    let read = &self.words.layers()[bound.inputs()[0]];
+                    let len = mac.problem().geometry.input.len();
+                    let words = synthetic_words(read.format(), len, density, self.seed, stream)?;
+                    self.words.run_layer(layer, &[&words], index, &mut scratch.image);
+                    self.count(layer, Some(&words), scratch);
+                    continue;
+                }
+                let inputs: Vec<Words> =
+                    bound.inputs().iter().map(|&i| scratch.image.words(i).clone()).collect();
+                let inputs: Vec<&Words> = inputs.iter().collect();
+                self.words.run_layer(layer, &inputs, index, &mut scratch.image);
+                self.count(layer, None, scratch);
+            }
+            Ok(None)
+        })
+    }
+
+    /// Runs `one` for every image, the images spread over the threads, and sums in integers, so
+    /// that the sums depend on no order.
+    fn parts(
+        &self,
+        images: usize,
+        done: impl Fn(u64) + Sync,
+        one: impl Fn(usize, &mut Scratch) -> Result<Option<Vec<f32>>> + Sync,
+    ) -> Result<Run> {
+        let part = images.div_ceil(4 * rayon::current_num_threads()).clamp(1, PART);
+        let starts: Vec<usize> = (0..images).step_by(part).collect();
+        let runs = starts.into_par_iter().map(|start| {
+            let mut scratch = self.scratch();
+            let mut outputs = Vec::new();
+            for index in start..images.min(start + part) {
+                outputs.extend(one(index, &mut scratch)?);
+                done(1);
+            }
+            for (layer, counts) in scratch.counts.iter_mut().enumerate() {
+                counts.sites = *scratch.image.events(layer);
+            }
+            Ok((scratch.counts, outputs))
+        });
+        let runs: Vec<_> = runs.collect::<Result<_>>()?;
+        let mut run = Run {
+            images: images as u64,
+            layers: vec![LayerCounts::default(); self.models.len()],
+            outputs: Vec::new(),
+        };
+        for (counts, outputs) in runs {
+            for (sum, counts) in run.layers.iter_mut().zip(&counts) {
+                *sum += counts;
+            }
+            run.outputs.extend(outputs);
+        }
+        Ok(run)
+    }
+
+    fn scratch(&self) -> Scratch {
+        let layers = self.words.layers().iter().zip(&self.models);
+        let bitmaps = |(layer, model): (&crate::simulate::BoundLayer, &Model)| {
+            let patches = layer.mac()?.patches();
+            match model {
+                Model::Array(model) if model.needs_activations() => Some(LayerScratch {
+                    patches: patches.scratch(),
+                    bitmaps: patches.empty_bitmaps(),
+                }),
+                _ => None,
+            }
+        };
+        Scratch {
+            image: self.words.state(),
+            lanes: LanesScratch::default(),
+            layers: layers.map(bitmaps).collect(),
+            counts: vec![LayerCounts::default(); self.models.len()],
+        }
+    }
+
+    /// Adds the cost of layer `index` for the image in `scratch`; `read` stands in for the words
+    /// that it read, where they are not those of the layers before.
+    fn count(&self, index: usize, read: Option<&Words>, scratch: &mut Scratch) {
+        let Scratch { image, lanes, layers, counts } = scratch;
+        let layer = &self.words.layers()[index];
+        let operands = self.words.operands(index, image);
+        let recast = layer.mac().is_some_and(|mac| mac.recasts());
+        let words = match (read, operands) {
+            (Some(read), Some(_)) if !recast => Some(read),
+            (_, operands) => operands,
+        };
+        counts[index] += &match (&self.models[index], words, layer.mac()) {
+            (Model::Array(model), Some(words), Some(mac)) => {
+                let bitmaps = match &mut layers[index] {
+                    Some(LayerScratch { patches, bitmaps }) => {
+                        mac.patches().activation_bitmaps(words, patches, bitmaps);
+                        &bitmaps[..]
+                    }
+                    None => &[],
+                };
+                model.count(bitmaps, words.nonzero() as u64, lanes)
+            }
+            (Model::Vector(model), _, _) => {
+                let nonzero = layer.inputs().iter().map(|&i| image.words(i).nonzero() as u64).sum();
+                model.count(nonzero)
+            }
+            (Model::Array(_), _, _) => unreachable!("an array's layer has operands"),
+        };
+    }
+}

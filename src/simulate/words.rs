@@ -1,0 +1,312 @@
+//! The words of a quantized network on a datapath: bound once, then run image by image.
+//!
+//! Nothing but the network, the datapath and the seed may reach a word.
+
+mod bind;
+mod input;
+mod mac;
+#[cfg(test)]
+mod tests;
+
+pub use mac::BoundMac;
+
+use crate::error::Result;
+use crate::kernels::pool::{Pool, Sink};
+use crate::kernels::{Epilogue, LayerDraws, MacScratch, Site, SiteEvents, elementwise, maps};
+use crate::numeric::Format;
+use crate::quantize::{Output, WordMap};
+use crate::tensor::{Shape, Words};
+
+/// A network whose every site is resolved for a datapath, ready to run; shared by threads, each of
+/// which brings its own [`ImageState`].
+#[derive(Clone, Debug)]
+pub struct BoundNetwork {
+    layers: Vec<BoundLayer>,
+    /// The network input's layer.
+    input: usize,
+    seed: u64,
+}
+
+/// A layer of a [`BoundNetwork`].
+#[derive(Clone, Debug)]
+pub struct BoundLayer {
+    name: String,
+    inputs: Vec<usize>,
+    shape: Shape,
+    step: Step,
+    epilogue: Epilogue,
+    maps: Vec<WordMap>,
+    format: Format,
+}
+
+/// What a layer does.
+#[derive(Clone, Debug)]
+enum Step {
+    Input,
+    Mac(Box<BoundMac>),
+    Activation,
+    MaxPool(Pool),
+    AveragePool(Pool),
+    Add,
+    Concat,
+    /// From a map of this shape.
+    Flatten(Shape),
+    /// The words are the input's; the function is the host's.
+    Softmax,
+}
+
+impl BoundLayer {
+    /// Name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Earlier layers that it reads.
+    pub fn inputs(&self) -> &[usize] {
+        &self.inputs
+    }
+
+    /// Shape of one image's output.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// Format of the output words.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The sites and kernel, if it is a multiply-accumulate layer.
+    pub fn mac(&self) -> Option<&BoundMac> {
+        match &self.step {
+            Step::Mac(mac) => Some(mac),
+            _ => None,
+        }
+    }
+
+    fn state(&self) -> LayerState {
+        let tables = self.maps.iter().filter_map(|map| match map {
+            WordMap::Table { format, .. } => Some(*format),
+            WordMap::TopK { .. } | WordMap::NOfM { .. } => None,
+        });
+        let formats = std::iter::once(self.epilogue.cast.to()).chain(tables);
+        let mac = self.mac();
+        LayerState {
+            stages: formats.map(|format| Words::zeros(format, self.shape.len())).collect(),
+            operands: mac.and_then(BoundMac::operands),
+            scratch: mac.map(|mac| mac.kernel().scratch()),
+            events: SiteEvents::default(),
+        }
+    }
+}
+
+/// The words of all layers for one image, and what happened to them over all images so far.
+/// Reused from image to image.
+#[derive(Clone, Debug)]
+pub struct ImageState {
+    layers: Vec<LayerState>,
+    magnitudes: Vec<u64>,
+    folded: Vec<i64>,
+}
+
+#[derive(Clone, Debug)]
+struct LayerState {
+    /// The words of the cast, then those of each table; the last are the layer's.
+    stages: Vec<Words>,
+    /// Incoming words after the cast before the multipliers, if there is one.
+    operands: Option<Words>,
+    scratch: Option<MacScratch>,
+    events: SiteEvents,
+}
+
+impl LayerState {
+    fn words(&self) -> &Words {
+        &self.stages[self.stages.len() - 1]
+    }
+}
+
+impl ImageState {
+    /// The words that layer `index` wrote, channels-last.
+    pub fn words(&self, index: usize) -> &Words {
+        self.layers[index].words()
+    }
+
+    /// What happened in layer `index` since the state was made or [`reset`](Self::reset).
+    pub fn events(&self, index: usize) -> &SiteEvents {
+        &self.layers[index].events
+    }
+
+    /// Forgets all events.
+    pub fn reset(&mut self) {
+        for layer in &mut self.layers {
+            layer.events = SiteEvents::default();
+        }
+    }
+}
+
+impl BoundNetwork {
+    /// The layers in topological order.
+    pub fn layers(&self) -> &[BoundLayer] {
+        &self.layers
+    }
+
+    /// Memory for an image.
+    pub fn state(&self) -> ImageState {
+        ImageState {
+            layers: self.layers.iter().map(BoundLayer::state).collect(),
+            magnitudes: Vec::new(),
+            folded: Vec::new(),
+        }
+    }
+
+    /// Shape of the network input.
+    pub fn input_shape(&self) -> Shape {
+        self.layers[self.input].shape
+    }
+
+    /// Quantizes the network input, `values` in the order channel, row, column, by its definition
+    /// round(x · 2^F): exactly, as an `f32` is a binary fraction. Refuses values that are not
+    /// finite, or not as many as the input has.
+    pub fn quantize_input(
+        &self,
+        values: &[f32],
+        image: usize,
+        state: &mut ImageState,
+    ) -> Result<()> {
+        let layer = &self.layers[self.input];
+        let LayerState { stages, events, .. } = &mut state.layers[self.input];
+        let draws = LayerDraws::new(self.seed, self.input, image);
+        input::quantize(layer, values, &mut stages[0], draws, &mut events.output)?;
+        layer.map_words(&mut state.layers[self.input], &mut state.magnitudes);
+        Ok(())
+    }
+
+    /// Runs all layers for the image whose input words
+    /// [`quantize_input`](Self::quantize_input) wrote. `image` numbers the draws of stochastic
+    /// rounding.
+    pub fn run_image(&self, image: usize, state: &mut ImageState) {
+        for index in (0..self.layers.len()).filter(|&index| index != self.input) {
+            let (done, rest) = state.layers.split_at_mut(index);
+            let inputs = self.layers[index].inputs.iter().map(|&input| done[input].words());
+            let slot = &mut rest[0];
+            self.run(index, inputs, image, slot, &mut state.magnitudes, &mut state.folded);
+        }
+    }
+
+    /// Runs layer `index` alone on `inputs`, which may be of one's own making; what it wrote is in
+    /// the state.
+    ///
+    /// # Panics
+    ///
+    /// If the inputs are not of the layer's number and sizes.
+    pub fn run_layer(&self, index: usize, inputs: &[&Words], image: usize, state: &mut ImageState) {
+        assert_eq!(inputs.len(), self.layers[index].inputs.len(), "as many inputs as layers read");
+        let ImageState { layers, magnitudes, folded } = state;
+        let inputs = inputs.iter().copied();
+        self.run(index, inputs, image, &mut layers[index], magnitudes, folded);
+    }
+
+    /// The words that enter the multipliers of layer `index`, of those that its input wrote;
+    /// `None` if it is no multiply-accumulate layer.
+    pub fn operands<'a>(&self, index: usize, state: &'a ImageState) -> Option<&'a Words> {
+        self.layers[index].mac()?;
+        let read = *self.layers[index].inputs.first()?;
+        Some(state.layers[index].operands.as_ref().unwrap_or(state.layers[read].words()))
+    }
+
+    /// The network's outputs for the image, in the order channel, row, column: the values of the
+    /// last layer's words, or their softmax, computed in `f64` on the host, if it is one.
+    pub fn outputs(&self, state: &ImageState) -> Vec<f32> {
+        let (Some(layer), Some(last)) = (self.layers.last(), state.layers.last()) else {
+            return Vec::new();
+        };
+        let Shape { channels, .. } = layer.shape;
+        let pixels = layer.shape.pixels();
+        let values = (0..layer.shape.len()).map(|element| {
+            let raw = last.words().get(element % pixels * channels + element / pixels);
+            layer.format.value(raw.into())
+        });
+        match layer.step {
+            Step::Softmax => softmax(&values.collect::<Vec<_>>()),
+            _ => values.map(|value| value as f32).collect(),
+        }
+    }
+
+    fn run<'a>(
+        &self,
+        index: usize,
+        mut inputs: impl Iterator<Item = &'a Words> + Clone,
+        image: usize,
+        state: &mut LayerState,
+        magnitudes: &mut Vec<u64>,
+        folded: &mut Vec<i64>,
+    ) {
+        let layer = &self.layers[index];
+        let draws = LayerDraws::new(self.seed, index, image);
+        let LayerState { stages, operands, scratch, events } = state;
+        let words = &mut stages[0];
+        let output = &mut events.output;
+        let e = &layer.epilogue;
+        match (&layer.step, inputs.clone().next()) {
+            (Step::Input, _) | (_, None) => {}
+            (Step::Mac(mac), Some(input)) => {
+                if let Some(scratch) = scratch {
+                    mac.run(input, words, operands.as_mut(), scratch, draws, events);
+                }
+            }
+            (Step::Activation | Step::Softmax, Some(input)) => {
+                elementwise::cast(e, Site::Output, input, words, draws, output);
+            }
+            (Step::MaxPool(pool), Some(input)) => {
+                pool.maximum(input, draws, Sink { words, events: output, scratch: folded });
+            }
+            (Step::AveragePool(pool), Some(input)) => {
+                pool.average(input, draws, Sink { words, events: output, scratch: folded });
+            }
+            (Step::Add, _) => elementwise::add(e, inputs, words, draws, output),
+            (Step::Concat, _) => {
+                let pixels = layer.shape.pixels();
+                elementwise::concat(e, pixels, &mut inputs, words, draws, output);
+            }
+            (Step::Flatten(shape), Some(input)) => {
+                elementwise::flatten(e, *shape, input, words, draws, output);
+            }
+        }
+        layer.map_words(state, magnitudes);
+    }
+}
+
+impl BoundLayer {
+    /// Runs the quantizers on words that follow the cast.
+    fn map_words(&self, state: &mut LayerState, magnitudes: &mut Vec<u64>) {
+        let mut stage = 0;
+        for map in &self.maps {
+            let (done, next) = state.stages.split_at_mut(stage + 1);
+            let words = &mut done[stage];
+            match map {
+                WordMap::Table { words: table, .. } => {
+                    maps::table(words, table, &mut next[0]);
+                    stage += 1;
+                }
+                WordMap::TopK { keep } => maps::top_k(words, *keep, magnitudes),
+                WordMap::NOfM { n, m } => {
+                    maps::n_of_m(words, self.shape.channels, *n, *m, magnitudes);
+                }
+            }
+        }
+    }
+}
+
+/// `exp(x − max) / Σ exp(x − max)`.
+fn softmax(values: &[f64]) -> Vec<f32> {
+    let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let exponentials: Vec<f64> = values.iter().map(|value| (value - largest).exp()).collect();
+    let sum: f64 = exponentials.iter().sum();
+    exponentials.iter().map(|e| (e / sum) as f32).collect()
+}
+
+/// The epilogue of an `output` site.
+fn epilogue(output: &Output) -> Epilogue {
+    let clamp = output.clamp.map(|clamp| (clamp.low, clamp.high));
+    Epilogue { clamp, ..Epilogue::cast(output.cast) }
+}

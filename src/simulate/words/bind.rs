@@ -1,0 +1,195 @@
+//! Completing a quantized network from a datapath, and refusing what does not fit.
+
+use crate::error::{Error, Result};
+use crate::hardware::Datapath;
+use crate::kernels::elementwise::LARGEST_SHIFT;
+use crate::kernels::maps::table_len;
+use crate::kernels::pool::Pool;
+use crate::numeric::Format;
+use crate::quantize::{Layer, Operation, Output, QuantizedNetwork, WordMap};
+use crate::simulate::words::mac::fits;
+use crate::simulate::words::{BoundLayer, BoundMac, BoundNetwork, Step, epilogue};
+use crate::tensor::{Shape, Window};
+
+/// Widest operand in bits; every layer's words may become one.
+const OPERAND_BITS: u32 = 32;
+
+impl BoundNetwork {
+    /// Binds `network` to `datapath`; `seed` is that of stochastic rounding. An error names the
+    /// layer and the site, what was found, what is allowed and what to do.
+    pub fn bind(network: &QuantizedNetwork, datapath: &Datapath, seed: u64) -> Result<Self> {
+        let mut layers: Vec<BoundLayer> = Vec::with_capacity(network.layers.len());
+        for layer in &network.layers {
+            let bound = bind_layer(layer, &layers, datapath)
+                .map_err(|e| e.within(format_args!("layer `{}`", layer.name)))?;
+            layers.push(bound);
+        }
+        let mut inputs = (0..layers.len()).filter(|&i| matches!(layers[i].step, Step::Input));
+        match (inputs.next(), inputs.next()) {
+            (Some(input), None) => Ok(Self { layers, input, seed }),
+            (first, _) => Err(Error::new(
+                format_args!("network `{}`", network.name),
+                match first {
+                    None => "has no input",
+                    Some(_) => "has more than one input, which images cannot feed",
+                },
+            )),
+        }
+    }
+}
+
+fn bind_layer(layer: &Layer, earlier: &[BoundLayer], datapath: &Datapath) -> Result<BoundLayer> {
+    let inputs: Option<Vec<&BoundLayer>> = layer.inputs.iter().map(|&i| earlier.get(i)).collect();
+    let inputs = inputs.ok_or_else(|| Error::new("inputs", "not all are earlier layers"))?;
+    check_output(&layer.output)?;
+    let is_unit = !matches!(layer.operation, Operation::Input | Operation::Softmax);
+    if is_unit {
+        fits("output", layer.output.cast.to(), datapath.bits.output)?;
+        fits("output", layer.output.format(), datapath.bits.output)?;
+    }
+    let step = bind_step(layer, &inputs, datapath)?;
+    check_points(layer, &step, &inputs)?;
+    Ok(BoundLayer {
+        name: layer.name.clone(),
+        inputs: layer.inputs.clone(),
+        shape: layer.shape,
+        step,
+        epilogue: epilogue(&layer.output),
+        maps: layer.output.maps.clone(),
+        format: layer.output.format(),
+    })
+}
+
+fn bind_step(layer: &Layer, inputs: &[&BoundLayer], datapath: &Datapath) -> Result<Step> {
+    let count = |allowed: bool, expected: &str| {
+        let found = inputs.len();
+        let problem = format_args!("reads {found} maps, {expected} were expected");
+        if allowed { Ok(()) } else { Err(Error::new("inputs", problem)) }
+    };
+    let shape_is = |expected: Option<Shape>| match expected {
+        Some(expected) if expected == layer.shape => Ok(()),
+        Some(expected) => Err(Error::new(
+            "shape",
+            format_args!("{} where the inputs give {expected}", layer.shape),
+        )),
+        None => Err(Error::new("shape", "the window is larger than the padded input")),
+    };
+    let [first, ..] = inputs else {
+        count(matches!(layer.operation, Operation::Input), "one or more")?;
+        return Ok(Step::Input);
+    };
+    let many = matches!(layer.operation, Operation::Add | Operation::Concat);
+    count(many || (inputs.len() == 1 && !matches!(layer.operation, Operation::Input)), "other")?;
+    let pool = |window: &Window| {
+        let degenerate = window.kernel.contains(&0) || window.stride.contains(&0);
+        let output = if degenerate { None } else { window.output(first.shape) };
+        shape_is(output.map(|[rows, columns]| Shape::new(first.shape.channels, rows, columns)))?;
+        let (input, output, window) = (first.shape, layer.shape, *window);
+        Ok(Pool { input, output, window, epilogue: epilogue(&layer.output) })
+    };
+    match &layer.operation {
+        Operation::Input => Ok(Step::Input),
+        Operation::Mac(mac) => {
+            shape_is(Some(mac.geometry.output))?;
+            if first.shape != mac.geometry.input {
+                return Err(Error::new(
+                    "shape",
+                    format_args!("reads {}, {} arrives", mac.geometry.input, first.shape),
+                ));
+            }
+            let bound = BoundMac::bind(mac, &layer.output, first.format, datapath)?;
+            Ok(Step::Mac(Box::new(bound)))
+        }
+        Operation::Activation | Operation::Softmax => {
+            shape_is(Some(first.shape))?;
+            let softmax = matches!(layer.operation, Operation::Softmax);
+            Ok(if softmax { Step::Softmax } else { Step::Activation })
+        }
+        Operation::MaxPool(window) => Ok(Step::MaxPool(pool(window)?)),
+        Operation::AveragePool(window) => Ok(Step::AveragePool(pool(window)?)),
+        Operation::Add => {
+            inputs.iter().try_for_each(|input| shape_is(Some(input.shape)))?;
+            Ok(Step::Add)
+        }
+        Operation::Concat => {
+            let channels = inputs.iter().map(|input| input.shape.channels).sum();
+            let of = |input: &BoundLayer| Shape { channels, ..input.shape };
+            inputs.iter().try_for_each(|input| shape_is(Some(of(input))))?;
+            Ok(Step::Concat)
+        }
+        Operation::Flatten => {
+            shape_is(Some(Shape::vector(first.shape.len())))?;
+            Ok(Step::Flatten(first.shape))
+        }
+    }
+}
+
+/// Checks the cast's width, the clamp and the maps of an `output` site.
+fn check_output(output: &Output) -> Result<()> {
+    let mut format = output.cast.to();
+    fits_operand(format)?;
+    if let Some(clamp) = output.clamp {
+        let ordered = clamp.low <= clamp.high;
+        if !(ordered && format.contains(clamp.low.into()) && format.contains(clamp.high.into())) {
+            return Err(Error::new(
+                "output",
+                format_args!("the clamp {}..={} is no range of {format}", clamp.low, clamp.high),
+            ));
+        }
+    }
+    for map in &output.maps {
+        match map {
+            WordMap::Table { words, format: to } => {
+                fits_operand(*to)?;
+                let complete = words.len() as i128 == table_len(format);
+                if !complete || !words.iter().all(|&word| to.contains(word.into())) {
+                    return Err(Error::new(
+                        "output",
+                        format_args!(
+                            "a table from {format} to {to} has {} entries, one word of {to} for \
+                             each of {} was expected",
+                            words.len(),
+                            table_len(format)
+                        ),
+                    ));
+                }
+                format = *to;
+            }
+            WordMap::NOfM { m: 0, .. } => {
+                return Err(Error::new("output", "groups of 0 channels, at least 1 was expected"));
+            }
+            WordMap::TopK { .. } | WordMap::NOfM { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+fn fits_operand(format: Format) -> Result<()> {
+    if format.bits() <= OPERAND_BITS {
+        return Ok(());
+    }
+    Err(Error::new("output", format_args!("{format}, words have {OPERAND_BITS} bits at most"))
+        .remedy("choose a narrower format in the plan"))
+}
+
+/// Sums and averages are aligned exactly: their binary points must not lie too far apart.
+fn check_points(layer: &Layer, step: &Step, inputs: &[&BoundLayer]) -> Result<()> {
+    let points: Vec<i32> = inputs.iter().map(|input| input.format.frac()).collect();
+    let (Some(&low), Some(&high)) = (points.iter().min(), points.iter().max()) else {
+        return Ok(());
+    };
+    let to = layer.output.cast.to().frac();
+    let far = match step {
+        Step::Add => high - low > LARGEST_SHIFT,
+        Step::AveragePool(_) => (high - to).abs() > LARGEST_SHIFT,
+        _ => false,
+    };
+    if !far {
+        return Ok(());
+    }
+    Err(Error::new(
+        "output",
+        format_args!("binary points of the words are more than {LARGEST_SHIFT} bits apart"),
+    )
+    .remedy("choose formats with closer binary points in the plan"))
+}
