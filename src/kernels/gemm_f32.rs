@@ -9,7 +9,7 @@ use ndarray::{ArrayView1, ArrayView2, ArrayViewMut2, Axis, s};
 /// Rows of a register tile.
 const ROWS: usize = 6;
 /// Reduction steps packed at a time.
-const DEPTH: usize = 256;
+const DEPTH: usize = 128;
 
 /// Adds the product of `a` [M, K] and `b` [K, N] to `c` [M, N]:
 /// `c[i][j] ← ((c[i][j] + a[i][0] · b[0][j]) + a[i][1] · b[1][j]) + …`
@@ -36,8 +36,8 @@ pub fn gemm_f32(a: ArrayView2<f32>, b: ArrayView2<f32>, c: ArrayViewMut2<f32>) {
 /// A register tile of sums: `ROWS` rows of `N` columns.
 type Tile<const N: usize> = [[f32; N]; ROWS];
 
-/// Adds the products of packed rows `a` and packed columns `b`, step by step, to `sums`.
-#[inline(always)]
+/// Adds the products of packed rows `a` and packed columns `b`, step by step, to `sums`: the
+/// specification of the vector ones.
 fn tile<const N: usize>(a: &[[f32; ROWS]], b: &[[f32; N]], sums: &mut Tile<N>) {
     let mut local = *sums;
     for (a, b) in a.iter().zip(b) {
@@ -50,17 +50,67 @@ fn tile<const N: usize>(a: &[[f32; ROWS]], b: &[[f32; N]], sums: &mut Tile<N>) {
     *sums = local;
 }
 
+/// [`tile`] of two vectors' columns, its sums in registers. A multiplication and an addition, not
+/// a fused one, so that the bits are those of the plain loop.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-fn tile_avx512(a: &[[f32; ROWS]], b: &[[f32; 32]], sums: &mut Tile<32>) {
-    tile(a, b, sums);
+macro_rules! vector_tile {
+    ($name:ident, $feature:literal, $lanes:literal,
+     $splat:ident, $load:ident, $store:ident, $multiply:ident, $add:ident) => {
+        // Indices rather than iterators, so that the loops over rows unroll whatever is inlined.
+        #[allow(unsafe_code, clippy::needless_range_loop)]
+        #[target_feature(enable = $feature)]
+        fn $name(a: &[[f32; ROWS]], b: &[[f32; 2 * $lanes]], sums: &mut Tile<{ 2 * $lanes }>) {
+            use std::arch::x86_64::*;
+            let mut local = [[$splat(0.0); 2]; ROWS];
+            for row in 0..ROWS {
+                let (low, high) = sums[row].split_at($lanes);
+                // SAFETY: both halves of the row hold a vector's lanes.
+                local[row] = unsafe { [$load(low.as_ptr()), $load(high.as_ptr())] };
+            }
+            for step in 0..a.len().min(b.len()) {
+                let (low, high) = b[step].split_at($lanes);
+                // SAFETY: both halves of the step hold a vector's lanes.
+                let (low, high) = unsafe { ($load(low.as_ptr()), $load(high.as_ptr())) };
+                for row in 0..ROWS {
+                    let a = $splat(a[step][row]);
+                    local[row][0] = $add(local[row][0], $multiply(a, low));
+                    local[row][1] = $add(local[row][1], $multiply(a, high));
+                }
+            }
+            for row in 0..ROWS {
+                let (low, high) = sums[row].split_at_mut($lanes);
+                // SAFETY: both halves of the row hold a vector's lanes.
+                unsafe {
+                    $store(low.as_mut_ptr(), local[row][0]);
+                    $store(high.as_mut_ptr(), local[row][1]);
+                }
+            }
+        }
+    };
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn tile_avx2(a: &[[f32; ROWS]], b: &[[f32; 16]], sums: &mut Tile<16>) {
-    tile(a, b, sums);
-}
+vector_tile!(
+    tile_avx512,
+    "avx512f",
+    16,
+    _mm512_set1_ps,
+    _mm512_loadu_ps,
+    _mm512_storeu_ps,
+    _mm512_mul_ps,
+    _mm512_add_ps
+);
+#[cfg(target_arch = "x86_64")]
+vector_tile!(
+    tile_avx2,
+    "avx2",
+    8,
+    _mm256_set1_ps,
+    _mm256_loadu_ps,
+    _mm256_storeu_ps,
+    _mm256_mul_ps,
+    _mm256_add_ps
+);
 
 /// Walks `c` by tiles, a block of the reduction at a time, with both operands packed in the order
 /// in which the tile reads them. Rows and columns beyond the edge are zeros whose sums are dropped.

@@ -13,6 +13,9 @@ use super::{Network, NodeId, Op, Parameters, check_parameters};
 use crate::error::{Error, Result};
 use crate::tensor::Shape;
 
+#[cfg(test)]
+mod tests;
+
 /// Every node's output over the batch `input`, by node.
 ///
 /// # Errors

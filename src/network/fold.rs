@@ -79,3 +79,93 @@ fn fold_into(layer: &str, norm: &str, epsilon: f32, parameters: &mut Parameters)
         *bias = (centred * scale[channel] + f64::from(beta[channel])) as f32;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array4, arr1, arr2};
+
+    use super::*;
+    use crate::network::{Activation, Builder, float};
+    use crate::tensor::{Shape, Window};
+
+    fn one(value: f32) -> ArrayD<f32> {
+        arr1(&[value]).into_dyn()
+    }
+
+    fn with_norm(parameters: &mut Parameters, name: &str, values: [f32; 4]) {
+        for (parameter, value) in
+            ["weight", "bias", "running_mean", "running_var"].into_iter().zip(values)
+        {
+            parameters.insert(parameter_name(name, parameter), one(value));
+        }
+    }
+
+    #[test]
+    fn a_dense_layer_takes_both_norms_after_it() {
+        let mut builder = Builder::new("net");
+        let input = builder.input("input", Shape::vector(2)).unwrap();
+        let dense = builder.dense("fc", input, 1, false).unwrap();
+        let first = builder.batch_norm("first", dense, 0.75).unwrap();
+        let second = builder.batch_norm("second", first, 1.0).unwrap();
+        builder.activation("relu", second, Activation::Relu).unwrap();
+        let network = builder.finish().unwrap();
+        let mut parameters = Parameters::new();
+        parameters.insert("fc.weight".into(), arr2(&[[1.0, -2.0]]).into_dyn());
+        with_norm(&mut parameters, "first", [3.0, 0.5, 2.0, 0.25]);
+        with_norm(&mut parameters, "second", [4.0, -1.0, 1.5, 3.0]);
+
+        let (folded, parameters) = fold_batch_norm(&network, &parameters).unwrap();
+        let names: Vec<_> = folded.nodes.iter().map(|node| node.name.as_str()).collect();
+        assert_eq!(names, ["input", "fc", "relu"]);
+        assert_eq!(folded.nodes[1].op, Op::Dense { bias: true });
+        assert_eq!(folded.nodes[2].inputs, [1]);
+        // First: 3 / √(0.25 + 0.75) = 3, so weights 3 and −6, bias (0 − 2) · 3 + 0.5 = −5.5.
+        // Second: 4 / √(3 + 1) = 2, so weights 6 and −12, bias (−5.5 − 1.5) · 2 − 1 = −15.
+        assert_eq!(parameters.len(), 2);
+        assert_eq!(parameters["fc.weight"], arr2(&[[6.0, -12.0]]).into_dyn());
+        assert_eq!(parameters["fc.bias"], one(-15.0));
+    }
+
+    #[test]
+    fn a_norm_is_kept_where_others_read_the_layer_or_none_is_before_it() {
+        let mut builder = Builder::new("net");
+        let input = builder.input("input", Shape::new(1, 2, 2)).unwrap();
+        let early = builder.batch_norm("early", input, 1.0).unwrap();
+        let conv = builder.conv("conv", early, 1, Window::POINT, 1, true).unwrap();
+        let norm = builder.batch_norm("norm", conv, 1.0).unwrap();
+        builder.add("sum", &[conv, norm]).unwrap();
+        let network = builder.finish().unwrap();
+        let mut parameters = Parameters::new();
+        parameters.insert("conv.weight".into(), ArrayD::ones(vec![1, 1, 1, 1]));
+        parameters.insert("conv.bias".into(), one(2.0));
+        with_norm(&mut parameters, "early", [1.0, 0.0, 0.0, 1.0]);
+        with_norm(&mut parameters, "norm", [1.0, 0.0, 0.0, 1.0]);
+        assert_eq!(fold_batch_norm(&network, &parameters).unwrap(), (network, parameters));
+    }
+
+    #[test]
+    fn folding_keeps_the_function() {
+        let mut builder = Builder::new("net");
+        let window = Window { kernel: [2, 2], ..Window::POINT };
+        let input = builder.input("input", Shape::new(2, 4, 4)).unwrap();
+        let conv = builder.conv("conv", input, 4, window, 2, true).unwrap();
+        builder.batch_norm("norm", conv, 1e-3).unwrap();
+        let network = builder.finish().unwrap();
+        let wave = |i: usize| (i as f32 * 0.7).sin() + 1.1;
+        let parameters: Parameters = network
+            .parameter_shapes()
+            .into_iter()
+            .map(|(name, shape)| {
+                let count = shape.iter().product();
+                (name, ArrayD::from_shape_vec(shape, (0..count).map(wave).collect()).unwrap())
+            })
+            .collect();
+        let input = Array4::from_shape_fn((2, 2, 4, 4), |(n, c, y, x)| wave(n + 3 * c + y * x));
+        let expected = float::infer(&network, &parameters, input.view()).unwrap();
+        let (folded, parameters) = fold_batch_norm(&network, &parameters).unwrap();
+        let found = float::infer(&folded, &parameters, input.view()).unwrap();
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!((found - expected).abs() < 1e-4 * expected.abs().max(1.0));
+        }
+    }
+}

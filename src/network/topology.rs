@@ -185,9 +185,8 @@ fn cycle(
         place.insert(next, path.len());
         path.push(next);
     };
-    let mut names: Vec<_> = path[start..].iter().rev().map(|&i| layers[i].name.get_ref()).collect();
-    names.push(names[0]);
-    let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+    let cycle = [path[start]].into_iter().chain(path[start..].iter().rev().copied());
+    let names: Vec<_> = cycle.map(|i| format!("`{}`", layers[i].name.get_ref())).collect();
     let layer = &layers[path[start]];
     let problem = format_args!("is in a cycle: {}", names.join(" → ")).to_string();
     source.error(layer, layer.name.span(), problem, "let no layer read its own result")

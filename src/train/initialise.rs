@@ -2,7 +2,7 @@
 
 use ndarray::ArrayD;
 
-use super::random::Random;
+use super::random::{Purpose, Random};
 use crate::network::{Network, Parameters};
 
 /// Weights of variance 2 / K with K the reduction length of one output (He et al. 2015, "Delving
@@ -14,7 +14,7 @@ pub fn initialise(network: &Network, seed: u64) -> Parameters {
         let values = match shape.split_first() {
             Some((_, reduction @ [_, ..])) => {
                 let bound = (6.0 / reduction.iter().product::<usize>() as f32).sqrt();
-                let mut random = Random::new(seed, &[0, index as u64]);
+                let mut random = Random::new(seed, Purpose::Weights(index as u64), 0);
                 ArrayD::from_shape_simple_fn(shape, || bound * random.signed_unit())
             }
             _ if name.ends_with(".weight") || name.ends_with(".running_var") => ArrayD::ones(shape),

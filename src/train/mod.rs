@@ -20,7 +20,7 @@ use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::network::{Network, NodeId, Op, Parameters, float};
 
-use random::Random;
+use random::{Purpose, Random};
 
 pub use initialise::initialise;
 pub use loss::{Loss, cross_entropy};
@@ -81,7 +81,7 @@ pub fn train(
     let mut order: Vec<usize> = (0..data.len()).collect();
     let steps = order.len().div_ceil(settings.batch_size);
     for epoch in 0..settings.epochs {
-        Random::new(settings.seed, &[1, epoch as u64]).shuffle(&mut order);
+        Random::new(settings.seed, Purpose::Order(epoch as u64), 0).shuffle(&mut order);
         let mut sum = Loss::default();
         for (step, batch) in order.chunks(settings.batch_size).enumerate() {
             let (loss, gradient) =
@@ -137,9 +137,10 @@ fn gradient(
     let part = |images: &[usize]| {
         let mut input = data.batch(images.iter().copied())?;
         if settings.shift > 0 {
+            let purpose = Purpose::Shifts(epoch as u64);
             for (mut image, &index) in input.outer_iter_mut().zip(images) {
-                let key = [2, epoch as u64, index as u64];
-                shift(&mut image, settings.shift, &mut Random::new(settings.seed, &key));
+                let mut random = Random::new(settings.seed, purpose, 2 * index as u64);
+                shift(&mut image, settings.shift, &mut random);
             }
         }
         let labels: Vec<_> = images.iter().map(|&image| data.label(image)).collect();

@@ -1,25 +1,38 @@
-//! Reproducible random numbers: SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable
-//! pseudorandom number generators", figure 17), seeded by a key.
+//! Sequences of random numbers, each with a purpose of its own.
 
-/// A stream of random numbers.
-pub(super) struct Random(u64);
+use crate::numeric::Draws;
+
+/// What a sequence is for.
+#[derive(Clone, Copy)]
+pub(super) enum Purpose {
+    /// The initial values of the parameter with this index.
+    Weights(u64),
+    /// The order of the images in this epoch.
+    Order(u64),
+    /// The shifts of the images in this epoch.
+    Shifts(u64),
+}
+
+/// A sequence of random numbers, which depends on the seed and the purpose alone.
+pub(super) struct Random {
+    draws: Draws,
+    next: u64,
+}
 
 impl Random {
-    /// The stream that belongs to a seed and a key, independent of all others.
-    pub fn new(seed: u64, key: &[u64]) -> Self {
-        let mut stream = Self(seed);
-        for &word in key {
-            stream = Self(stream.next() ^ word);
-        }
-        Self(stream.next())
+    /// The sequence from its number `first` on.
+    pub fn new(seed: u64, purpose: Purpose, first: u64) -> Self {
+        let site = match purpose {
+            Purpose::Weights(index) => index << 2,
+            Purpose::Order(epoch) => epoch << 2 | 1,
+            Purpose::Shifts(epoch) => epoch << 2 | 2,
+        };
+        Self { draws: Draws::new(seed, site), next: first }
     }
 
-    /// The next 64 random bits.
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+    fn next(&mut self) -> u64 {
+        self.next += 1;
+        self.draws.at(self.next - 1)
     }
 
     /// A number below `bound`, which is positive. Its bias is below bound / 2^64.
@@ -27,7 +40,7 @@ impl Random {
         (u128::from(self.next()) * bound as u128 >> 64) as usize
     }
 
-    /// A number in [−1, 1), a multiple of 2^−23.
+    /// A multiple of 2^−23 in [−1, 1).
     pub fn signed_unit(&mut self) -> f32 {
         (self.next() >> 40) as f32 / 8_388_608.0 - 1.0
     }

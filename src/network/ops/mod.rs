@@ -17,6 +17,8 @@ pub mod dense;
 pub mod flatten;
 pub mod pool;
 pub mod softmax;
+#[cfg(test)]
+mod tests;
 
 /// A borrowed batch of feature maps [images, channels, height, width].
 pub type Maps<'a> = ArrayView4<'a, f32>;
