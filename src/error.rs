@@ -10,7 +10,7 @@ use std::path::Path;
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 
-/// Result with the crate's [`enum@Error`].
+/// Result with the crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error that names its subject, the problem and the remedy.

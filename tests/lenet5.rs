@@ -88,9 +88,11 @@ fn systolic_cycles_follow_from_the_fold_formulas() {
     let folds = |size: u64| size.div_ceil(16);
     let weight_stationary = |l: &Mac| folds(l.k) * folds(l.n) * (2 * 16 + 16 + l.m - 2);
     let output_stationary = |l: &Mac| folds(l.m) * folds(l.n) * (16 + 16 + l.k - 2);
-    let models: [(&str, &dyn Fn(&Mac) -> u64); 2] =
-        [("systolic_ws_16x16", &weight_stationary), ("systolic_os_16x16", &output_stationary)];
-    for (hardware, cycles) in models {
+    for hardware in ["systolic_ws_16x16", "systolic_os_16x16"] {
+        let cycles = |l: &Mac| match hardware {
+            "systolic_ws_16x16" => weight_stationary(l),
+            _ => output_stationary(l),
+        };
         let report = bittrue(folder.path(), &["lenet5", "--images", "2", "--hw", hardware]);
         for l in &LAYERS {
             let figures = layer(&report, l.name);

@@ -143,7 +143,7 @@ fn blocked<const N: usize>(
     }
 }
 
-/// Transposes `lanes` [≤ N, depth] into `panel` [depth][N], zeros beyond the last lane.
+/// Transposes `lanes` `[≤ N, depth]` into `panel` `[depth][N]`, zeros beyond the last lane.
 fn pack<const N: usize>(lanes: ArrayView2<f32>, panel: &mut [[f32; N]]) {
     if lanes.nrows() < N {
         panel.fill([0.0; N]);

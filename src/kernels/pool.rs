@@ -136,7 +136,7 @@ fn round_quotient(dividend: i128, divisor: i128, rounding: Rounding, random: u64
         Rounding::Stochastic => {
             // The first 64 bits of the fraction, in two steps that stay within 128.
             let (high, rest) = ((rest << 32) / divisor, (rest << 32) % divisor);
-            let fraction = (high << 32 | (rest << 32) / divisor) as u64;
+            let fraction = ((high << 32) | ((rest << 32) / divisor)) as u64;
             fraction.checked_add(random).is_none()
         }
     };

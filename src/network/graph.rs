@@ -37,7 +37,7 @@ pub struct Node {
 pub enum Op {
     /// A network input.
     Input,
-    /// Grouped convolution. Parameters `weight` [N, C/groups, kh, kw] and, if `bias`, `bias` [N].
+    /// Grouped convolution. Parameters `weight` `[N, C/groups, kh, kw]` and, if `bias`, `bias` `[N]`.
     Conv {
         /// Kernel, stride, padding, dilation.
         window: Window,
@@ -46,13 +46,13 @@ pub enum Op {
         /// Whether there is a bias.
         bias: bool,
     },
-    /// Fully connected over n × 1 × 1. Parameters `weight` [N, K] and, if `bias`, `bias` [N].
+    /// Fully connected over n × 1 × 1. Parameters `weight` `[N, K]` and, if `bias`, `bias` `[N]`.
     Dense {
         /// Whether there is a bias.
         bias: bool,
     },
     /// `(x − mean) / √(variance + epsilon) · weight + bias` by channel. Parameters `weight`,
-    /// `bias`, `running_mean`, `running_var`, each [C].
+    /// `bias`, `running_mean`, `running_var`, each `[C]`.
     BatchNorm {
         /// Added to the variance.
         epsilon: f32,

@@ -37,7 +37,7 @@ impl Random {
 
     /// A number below `bound`, which is positive. Its bias is below bound / 2^64.
     pub fn below(&mut self, bound: usize) -> usize {
-        (u128::from(self.next()) * bound as u128 >> 64) as usize
+        ((u128::from(self.next()) * bound as u128) >> 64) as usize
     }
 
     /// A multiple of 2^−23 in [−1, 1).

@@ -142,7 +142,7 @@ fn shifts_bring_in_zeros_and_reach_every_offset() {
     assert!(seen.iter().eq(&[1, 2, 3].map(|y| [1, 2, 3].map(|x| (y, x))).concat()));
     let mut point = Array3::ones((1, 1, 1));
     shift(&mut point.view_mut(), 3, &mut Random::new(1, Purpose::Shifts(0), 0));
-    assert_eq!(point, Array3::ones((1, 1, 1)));
+    assert_eq!(point, Array3::<f32>::ones((1, 1, 1)));
 }
 
 #[test]

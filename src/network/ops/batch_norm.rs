@@ -5,7 +5,7 @@ use ndarray::{Array1, ArrayD, Axis, Zip};
 
 use super::{Maps, MapsMut};
 
-/// Parameters of a batch normalization, each [C].
+/// Parameters of a batch normalization, each `[C]`.
 pub struct Statistics<'a> {
     /// Factor.
     pub weight: &'a ArrayD<f32>,

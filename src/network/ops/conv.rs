@@ -16,7 +16,7 @@ use crate::tensor::ConvGeometry;
 const BAND: usize = 1 << 18;
 
 /// `y = bias + Σ weight · x`, added in the order input channel, kernel row, kernel column. Weight
-/// [N, C/groups, kernel rows, kernel columns], bias [N].
+/// [N, C/groups, kernel rows, kernel columns], bias `[N]`.
 pub fn forward(
     geometry: &ConvGeometry,
     weight: &ArrayD<f32>,
@@ -180,7 +180,7 @@ fn position(geometry: &ConvGeometry, axis: usize, tap: usize, output: usize) -> 
 /// The output positions at which a tap lies inside the map.
 fn inside(geometry: &ConvGeometry, axis: usize, tap: usize, outputs: Range<usize>) -> Range<usize> {
     let mut inside = outputs.filter(|&output| position(geometry, axis, tap, output).is_some());
-    match (inside.next(), inside.last()) {
+    match (inside.next(), inside.next_back()) {
         (Some(first), Some(last)) => first..last + 1,
         (Some(only), None) => only..only + 1,
         _ => 0..0,

@@ -9,7 +9,9 @@ use crate::tensor::{Shape, Window};
 /// lies closer than 2 / n to 0, ±½ or ±1, where activation functions have their kinks.
 fn spread(shape: &[usize], salt: usize) -> ArrayD<f32> {
     let n: usize = shape.iter().product();
-    let stride = (5..).find(|s| (2..=*s).all(|d| s % d > 0 || n % d > 0)).unwrap();
+    let stride = (5_usize..)
+        .find(|s| (2..=*s).all(|d| !s.is_multiple_of(d) || !n.is_multiple_of(d)))
+        .unwrap();
     let value = |i: usize| (((i + salt) * stride % n) as f32 + 0.5) * 4.0 / n as f32 - 2.0;
     ArrayD::from_shape_vec(IxDyn(shape), (0..n).map(value).collect()).unwrap()
 }
@@ -96,7 +98,8 @@ fn check_gradients(
         for (element, &gradient) in gradient.iter().enumerate() {
             let mut at = |by: f32| {
                 let values = parameters.get_mut(name).unwrap().as_slice_mut().unwrap();
-                let old = std::mem::replace(&mut values[element], values[element] + by);
+                let old = values[element];
+                values[element] = old + by;
                 let loss = loss(&parameters, &inputs);
                 parameters.get_mut(name).unwrap().as_slice_mut().unwrap()[element] = old;
                 loss
