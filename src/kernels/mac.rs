@@ -1,6 +1,6 @@
 //! Multiply-accumulate layers, prepared once and run for every image.
 //!
-//! Three ways lead to the same words, those of [`reference`](crate::kernels::reference):
+//! Three ways lead to the same words, those of [`crate::kernels::reference`]:
 //!
 //! - exact sums, where no product loses bits and the accumulator is proven not to overflow, by
 //!   the weights or else by the data, or wraps;

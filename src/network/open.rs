@@ -20,20 +20,21 @@ pub struct Model {
 struct Shipped {
     name: &'static str,
     topology: &'static str,
-    weights: &'static [u8],
+    weights: Option<&'static [u8]>,
 }
 
-macro_rules! shipped {
-    ($name:literal) => {
-        Shipped {
-            name: $name,
-            topology: include_str!(concat!("../../topologies/", $name, ".toml")),
-            weights: include_bytes!(concat!("../../topologies/", $name, ".safetensors")),
-        }
-    };
-}
-
-const SHIPPED: &[Shipped] = &[shipped!("lenet5"), shipped!("lenet_caffe")];
+const SHIPPED: &[Shipped] = &[
+    Shipped {
+        name: "lenet5",
+        topology: include_str!("../../topologies/lenet5.toml"),
+        weights: Some(include_bytes!("../../topologies/lenet5.safetensors")),
+    },
+    Shipped {
+        name: "lenet_caffe",
+        topology: include_str!("../../topologies/lenet_caffe.toml"),
+        weights: None,
+    },
+];
 
 /// Names of the networks that ship with the project.
 pub fn shipped() -> impl Iterator<Item = &'static str> {
@@ -48,8 +49,8 @@ pub fn shipped() -> impl Iterator<Item = &'static str> {
 pub fn open(name_or_path: &str) -> Result<Model> {
     if let Some(shipped) = SHIPPED.iter().find(|shipped| shipped.name == name_or_path) {
         let Topology { network, dataset, .. } = topology::parse(shipped.name, shipped.topology)?;
-        let parameters = weights::parse(shipped.name, shipped.weights, &network)?;
-        return Ok(Model { network, parameters: Some(parameters), dataset });
+        let weights = shipped.weights.map(|bytes| weights::parse(shipped.name, bytes, &network));
+        return Ok(Model { network, parameters: weights.transpose()?, dataset });
     }
     let path = Path::new(name_or_path);
     match path.extension().and_then(|extension| extension.to_str()) {

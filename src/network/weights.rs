@@ -1,6 +1,6 @@
 //! Parameters in safetensors files, with the names and layouts of PyTorch state dicts: convolution
 //! weight [N, C/groups, kernel rows, kernel columns], dense weight [N, K], bias `[N]`, batch
-//! normalization weight, bias, running_mean and running_var [C].
+//! normalization weight, bias, running_mean and running_var `[C]`.
 
 use std::path::Path;
 
