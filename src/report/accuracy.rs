@@ -93,15 +93,16 @@ pub fn wilson_interval(hits: u64, trials: u64) -> [f64; 2] {
 mod tests {
     use super::*;
 
-    /// The interval's ends are the p at which |p̂ − p| = z √(p(1 − p)/n).
+    /// The interval's ends are the p at which (p̂ − p)² = z² p(1 − p)/n.
     #[test]
     fn interval_ends_solve_the_score_equation() {
         for (hits, trials) in [(0, 10), (1, 10), (9_891, 10_000), (50, 100), (10, 10)] {
             let observed = hits as f64 / trials as f64;
             for p in wilson_interval(hits, trials) {
-                let residual = (observed - p).abs()
-                    - 1.959_963_984_540_054 * (p * (1.0 - p) / trials as f64).sqrt();
-                assert!(residual.abs() < 1e-9, "{hits}/{trials}: {p}");
+                let variance = p * (1.0 - p) / trials as f64;
+                let residual =
+                    (observed - p).powi(2) - 1.959_963_984_540_054_f64.powi(2) * variance;
+                assert!(residual.abs() < 1e-12, "{hits}/{trials}: {p}");
             }
         }
     }

@@ -24,6 +24,9 @@ impl BoundNetwork {
                 .map_err(|e| e.within(format_args!("layer `{}`", layer.name)))?;
             layers.push(bound);
         }
+        if !layers.iter().any(|layer| matches!(layer.step, Step::Input)) {
+            return Err(Error::new(format_args!("network `{}`", network.name), "has no input"));
+        }
         Ok(Self { name: network.name.clone(), layers, seed })
     }
 }
