@@ -190,6 +190,15 @@ fn more_images_than_there_are_is_refused() {
     refused(folder.path(), &["run", "lenet5", "--images", "0"], &["--images"]);
 }
 
+#[test]
+fn absurd_thread_counts_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for threads in ["0", "100000000"] {
+        let arguments = ["run", "lenet5", "--images", "1", "--threads", threads];
+        refused(folder.path(), &arguments, &["--threads", threads, "1024"]);
+    }
+}
+
 /// The worked example of `ap_fixed` rounding: −2.5 and 2.5 to integers.
 #[test]
 fn cast_prints_raw_words_in_hex() {

@@ -5,6 +5,7 @@ mod list;
 mod output;
 mod run;
 mod show;
+mod threads;
 mod train;
 
 use clap::{Parser, Subcommand};

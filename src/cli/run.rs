@@ -6,7 +6,7 @@ use std::time::Instant;
 use ndarray::Array2;
 use ndarray_npy::WriteNpyExt;
 
-use crate::cli::output;
+use crate::cli::{output, threads};
 use crate::dataset::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::files;
@@ -69,11 +69,7 @@ pub fn run(args: &Args) -> Result<()> {
         return Err(Error::new("--images", "0 images leave nothing to run")
             .remedy("give at least 1, or leave the option out to run all"));
     }
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(args.threads.unwrap_or(0))
-        .build()
-        .map_err(|e| Error::new("--threads", e))?;
-    pool.install(|| execute(args))
+    threads::pool(args.threads)?.install(|| execute(args))
 }
 
 /// A finished run: its report, and the outputs by image.

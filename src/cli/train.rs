@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::cli::threads;
 use crate::dataset;
 use crate::error::{Error, Result};
 use crate::network::{topology, weights};
@@ -57,8 +58,7 @@ pub struct Args {
 /// If an argument, the topology or the data is refused, training diverges, or the weights cannot
 /// be written.
 pub fn run(args: &Args) -> Result<()> {
-    let threads = rayon::ThreadPoolBuilder::new().num_threads(args.threads.unwrap_or(0)).build();
-    let threads = threads.map_err(|e| Error::new("threads", e).remedy("ask for fewer threads"))?;
+    let pool = threads::pool(args.threads)?;
     let network = topology::read(&args.network)?.network;
     let data = dataset::open(&args.data)?;
     let images = data.train.ok_or_else(|| {
@@ -88,7 +88,7 @@ pub fn run(args: &Args) -> Result<()> {
             100.0 * at.accuracy
         ));
     };
-    let (parameters, accuracy) = threads.install(|| {
+    let (parameters, accuracy) = pool.install(|| {
         let parameters = train::train(&network, &images, &settings, show)?;
         let accuracy = train::accuracy(&network, &parameters, &data.test)?;
         Ok((parameters, accuracy))
