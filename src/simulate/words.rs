@@ -130,16 +130,9 @@ impl ImageState {
         self.layers[index].words()
     }
 
-    /// What happened in layer `index` since the state was made or [`reset`](Self::reset).
+    /// What happened in layer `index` since the state was made.
     pub fn events(&self, index: usize) -> &SiteEvents {
         &self.layers[index].events
-    }
-
-    /// Forgets all events.
-    pub fn reset(&mut self) {
-        for layer in &mut self.layers {
-            layer.events = SiteEvents::default();
-        }
     }
 }
 
