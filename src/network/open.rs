@@ -32,7 +32,7 @@ const SHIPPED: &[Shipped] = &[
     Shipped {
         name: "lenet_caffe",
         topology: include_str!("../../topologies/lenet_caffe.toml"),
-        weights: None,
+        weights: Some(include_bytes!("../../topologies/lenet_caffe.safetensors")),
     },
 ];
 
