@@ -118,7 +118,7 @@ impl<'a> Lowering<'a> {
         plan: &'a Plan,
         operands: &'a dyn Operands,
     ) -> Result<Lowered> {
-        let fusion = Fusion::of(network);
+        let fusion = Fusion::of(network, |_, _| true);
         let resolution = Resolution::new(plan, network, &fusion)?;
         let (layers, layer_of, rows) = (Vec::new(), Vec::new(), Vec::new());
         let mut lowering =

@@ -4,6 +4,7 @@
 
 mod calibrate;
 mod distribution;
+mod encoded;
 mod lower;
 mod lowered;
 mod plan;
@@ -12,6 +13,7 @@ mod sites;
 mod synthetic;
 
 pub use distribution::{Distribution, Histogram};
+pub use encoded::lower_encoded;
 pub use lower::{Lowered, SiteRow, lower};
 pub use lowered::{
     AccumulatorSite, Affine, Bias, Clamp, HostModel, Layer, MacLayer, Operation, Output,
