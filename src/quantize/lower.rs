@@ -10,8 +10,8 @@ use serde::Serialize;
 use self::operands::Trained;
 use super::sites::{Fusion, Resolution};
 use super::{
-    AccumulatorSite, BatchNorm, Bias, Chain, Distribution, FixedSpec, FormatSpec, Layer, MacLayer,
-    Operation, Plan, QuantizedNetwork, QuantizerSpec, Seen, Site,
+    AccumulatorSite, Baseline, BatchNorm, Bias, Chain, Distribution, FixedSpec, FormatSpec, Layer,
+    MacLayer, Operation, Plan, QuantizedNetwork, QuantizerSpec, Seen, Site,
 };
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
@@ -30,6 +30,8 @@ pub struct Lowered {
     pub network: QuantizedNetwork,
     /// One row for each site, in the order of the layers.
     pub sites: Vec<SiteRow>,
+    /// The float network; absent where operands are synthetic.
+    pub baseline: Option<Baseline>,
 }
 
 /// What a site resolved to.
@@ -68,7 +70,9 @@ pub fn lower(
     check_parameters(&network, &parameters)?;
     let images = calibration.map(|images| images.first(plan.images));
     let operands = Trained::new(&network, &parameters, images.as_ref())?;
-    Lowering::run(&network, plan, &operands)
+    let mut lowered = Lowering::run(&network, plan, &operands)?;
+    lowered.baseline = Some(Baseline::new(network, parameters, &lowered.network.layers));
+    Ok(lowered)
 }
 
 /// Where operands and value ranges come from.
@@ -124,7 +128,7 @@ impl<'a> Lowering<'a> {
             lowering.node(id)?;
         }
         let network = QuantizedNetwork { name: network.name.clone(), layers: lowering.layers };
-        Ok(Lowered { network, sites: lowering.rows })
+        Ok(Lowered { network, sites: lowering.rows, baseline: None })
     }
 
     fn node(&mut self, id: NodeId) -> Result<()> {

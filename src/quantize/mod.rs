@@ -2,6 +2,7 @@
 //!
 //! Its result, a [`QuantizedNetwork`], holds integers only; floats end here.
 
+mod baseline;
 mod calibrate;
 mod distribution;
 mod lower;
@@ -11,6 +12,7 @@ mod quantizer;
 mod sites;
 mod synthetic;
 
+pub use baseline::Baseline;
 pub use distribution::{Distribution, Histogram};
 pub use lower::{Lowered, SiteRow, lower};
 pub use lowered::{

@@ -75,6 +75,11 @@ impl BoundLayer {
         self.format
     }
 
+    /// What the word 1 stands for in a channel.
+    pub fn unit(&self, _channel: usize) -> f64 {
+        self.format.value(1)
+    }
+
     /// The sites and kernel, if it is a multiply-accumulate layer.
     pub fn mac(&self) -> Option<&BoundMac> {
         match &self.step {
