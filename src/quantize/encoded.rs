@@ -19,8 +19,8 @@ use crate::network::{
 use crate::numeric::{Cast, Format, Overflow, Rounding};
 use crate::quantize::sites::Fusion;
 use crate::quantize::{
-    AccumulatorSite, Affine, Bias, Clamp, HostModel, Layer, Lowered, MacLayer, Operation, Output,
-    QuantizedNetwork, Rescale, SiteRow, WordMap,
+    AccumulatorSite, Affine, Baseline, Bias, Clamp, HostModel, Layer, Lowered, MacLayer, Operation,
+    Output, QuantizedNetwork, Rescale, SiteRow, WordMap,
 };
 use crate::tensor::{ConvGeometry, Window, Words};
 
@@ -107,14 +107,16 @@ pub fn lower_encoded(
         Arc::new(HostModel { network: network.clone(), parameters })
     };
     let host = (!prefixes.is_empty()).then(host);
+    let Encoded { layers, fusion, rows, .. } = lowering;
+    let baseline = Baseline::new(network.clone(), parameters.clone(), &layers, &fusion);
     let network = QuantizedNetwork {
         name: network.name.clone(),
-        layers: lowering.layers,
+        layers,
         host,
         takes_words: quantization.takes_words,
         gives_words: quantization.gives_words,
     };
-    Ok(Lowered { network, sites: lowering.rows })
+    Ok(Lowered { network, sites: rows, baseline: Some(baseline) })
 }
 
 /// A lowering under way.

@@ -2,6 +2,7 @@
 //!
 //! Its result, a [`QuantizedNetwork`], holds integers only; floats end here.
 
+mod baseline;
 mod calibrate;
 mod distribution;
 mod encoded;
@@ -12,6 +13,7 @@ mod quantizer;
 mod sites;
 mod synthetic;
 
+pub use baseline::Baseline;
 pub use distribution::{Distribution, Histogram};
 pub use encoded::lower_encoded;
 pub use lower::{Lowered, SiteRow, lower};
