@@ -143,6 +143,27 @@ fn a_narrow_accumulator_loses_accuracy_and_the_report_shows_where() {
     }
 }
 
+/// A bit more of a word is half the step, hence 6.02 dB; 8 of them are 48 dB.
+#[test]
+fn noise_falls_with_the_width_of_the_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |plan: &str| bittrue(folder.path(), &["lenet5", "--images", "40", "--plan", plan]);
+    let (narrow, wide) = (run("int8"), run("int16"));
+    for l in narrow["layers"].as_array().unwrap() {
+        let name = l["name"].as_str().unwrap();
+        let (narrow, wide) = (number(l, "sqnr_db"), number(layer(&wide, name), "sqnr_db"));
+        assert!(narrow > 20.0, "{name}: {narrow} dB");
+        assert!((wide - narrow - 48.2).abs() < 12.0, "{name}: {narrow} and {wide} dB");
+    }
+    let lost = run("acc12");
+    let sqnr = |l: &Value| number(l, "sqnr_db");
+    let last = lost["layers"].as_array().unwrap().last().unwrap();
+    assert!(sqnr(last) < sqnr(layer(&narrow, last["name"].as_str().unwrap())) - 6.0);
+    let arguments = ["lenet5", "--synthetic", "1,1", "--images", "1"];
+    let synthetic = bittrue(folder.path(), &arguments);
+    assert!(synthetic["layers"].as_array().unwrap().iter().all(|l| l["sqnr_db"].is_null()));
+}
+
 #[test]
 fn totals_are_the_sums_of_the_layers() {
     let folder = tempfile::tempdir().unwrap();

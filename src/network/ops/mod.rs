@@ -17,6 +17,7 @@ pub mod dense;
 pub mod flatten;
 pub mod pool;
 pub mod softmax;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
