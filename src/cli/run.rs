@@ -12,22 +12,23 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::hardware::Hardware;
 use crate::network::{self, Model, Network, Op, Parameters};
-use crate::quantize::{Plan, lower, synthetic};
+use crate::quantize::{Plan, lower, lower_encoded, synthetic};
 use crate::report::{self, Report, Subject, Tally};
 use crate::simulate::{Outputs, Simulator};
 
 /// What to run, where, and what to write.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Shipped name, topology .toml, or SCALE-Sim topology .csv.
+    /// Shipped name, topology .toml, .onnx model, or SCALE-Sim topology .csv.
     #[arg(default_value = "lenet5")]
     network: String,
     /// Hardware model: shipped name or .toml file.
     #[arg(long, value_name = "NAME|FILE", default_value = Hardware::DEFAULT)]
     hw: String,
-    /// Quantization plan: shipped name or .toml file.
-    #[arg(long, value_name = "NAME|FILE", default_value = "int8")]
-    plan: String,
+    /// Quantization plan: shipped name or .toml file [default: int8; a network that brings its own
+    /// quantization takes none].
+    #[arg(long, value_name = "NAME|FILE")]
+    plan: Option<String>,
     /// Dataset: shipped name, folder, .npy or .toml file [default: the network's own].
     #[arg(long, value_name = "NAME|PATH")]
     data: Option<String>,
@@ -81,7 +82,15 @@ struct Finished {
 fn execute(args: &Args) -> Result<()> {
     let hardware = Hardware::open(&args.hw)?;
     let model = network::open(&args.network)?;
-    let plan = Plan::open(&args.plan)?;
+    let plan = args.plan.as_deref().map(Plan::open).transpose()?;
+    if let (Some(plan), Some(_)) = (&plan, &model.quantization) {
+        return Err(Error::new(
+            &args.network,
+            format_args!("is quantized already, plan `{}` is not needed", plan.name),
+        )
+        .remedy("leave --plan out, or run the float network"));
+    }
+    let plan = plan.unwrap_or_default();
     let finished = match (&model.parameters, args.synthetic) {
         (Some(parameters), None) => on_data(args, &model, parameters, &plan, &hardware)?,
         (_, densities) => {
@@ -120,7 +129,10 @@ fn on_data(
     check_data(&model.network, &source.test)?;
     let images = images(args, source.test.len())?;
     let start = Instant::now();
-    let lowered = lower(&model.network, parameters, plan, source.calibration.as_ref())?;
+    let lowered = match &model.quantization {
+        Some(quantization) => lower_encoded(&model.network, parameters, quantization)?,
+        None => lower(&model.network, parameters, plan, source.calibration.as_ref())?,
+    };
     let simulator = Simulator::new(&lowered.network, hardware, args.seed)?;
     let bar = output::progress(images as u64, "images", args.quiet);
     let (mut tally, mut outputs) = (Tally::default(), Vec::new());
@@ -139,7 +151,7 @@ fn on_data(
         network: &model.network,
         quantized: &lowered.network,
         sites: &lowered.sites,
-        plan: &plan.name,
+        plan: if model.quantization.is_some() { "the network's own" } else { &plan.name },
         hardware,
         simulator: &simulator,
         dataset: source.test.name(),

@@ -16,14 +16,19 @@ pub struct Baseline {
 }
 
 impl Baseline {
-    /// The baseline of `layers`, lowered from `network`.
-    pub(super) fn new(network: Network, parameters: Parameters, layers: &[Layer]) -> Self {
-        let fusion = Fusion::of(&network);
+    /// The baseline of `layers`, lowered from `network` with activation functions fused by
+    /// `fusion`.
+    pub(super) fn new(
+        network: Network,
+        parameters: Parameters,
+        layers: &[Layer],
+        fusion: &Fusion,
+    ) -> Self {
         let mut by_node = vec![None; network.nodes.len()];
         for (id, node) in network.nodes.iter().enumerate() {
-            // The host computes the softmax: the words are those of its input.
             let of = |layer: &Layer| {
-                layer.name == node.name && !matches!(layer.operation, Operation::Softmax)
+                let words = !matches!(layer.operation, Operation::Host { quantized: false, .. });
+                layer.name == node.name && words
             };
             if let Some(layer) = layers.iter().position(of) {
                 by_node[fusion.last(id)] = Some(layer);

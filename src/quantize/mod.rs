@@ -5,6 +5,7 @@
 mod baseline;
 mod calibrate;
 mod distribution;
+mod encoded;
 mod lower;
 mod lowered;
 mod plan;
@@ -14,9 +15,11 @@ mod synthetic;
 
 pub use baseline::Baseline;
 pub use distribution::{Distribution, Histogram};
+pub use encoded::lower_encoded;
 pub use lower::{Lowered, SiteRow, lower};
 pub use lowered::{
-    AccumulatorSite, Bias, Clamp, Layer, MacLayer, Operation, Output, QuantizedNetwork, WordMap,
+    AccumulatorSite, Affine, Bias, Clamp, HostModel, Layer, MacLayer, Operation, Output,
+    QuantizedNetwork, Rescale, WordMap,
 };
 pub use plan::{BatchNorm, Method, Plan, Rule, SHIPPED};
 pub use quantizer::{

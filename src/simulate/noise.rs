@@ -74,7 +74,11 @@ pub(super) fn compare(
     state: &ImageState,
 ) -> Result<(Vec<f32>, Vec<Noise>)> {
     let mut noise = vec![Noise::default(); words.layers().len()];
-    let input = image.insert_axis(Axis(0));
+    let mut input = image.insert_axis(Axis(0)).as_standard_layout().into_owned();
+    if let Some(values) = input.as_slice_mut() {
+        words.real_input(values);
+    }
+    let input = input.view();
     let outputs = float::visit(&baseline.network, &baseline.parameters, input, |id, values| {
         if let (Some(index), Some(values)) = (baseline.layer(id), values.as_slice()) {
             let layer = &words.layers()[index];

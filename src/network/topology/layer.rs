@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::Source;
 use crate::error::Result;
-use crate::network::{Activation, Builder, NodeId, PoolKind};
+use crate::network::{Activation, Builder, FlattenOrder, NodeId, PoolKind};
 use crate::tensor::{Shape, Window};
 
 /// A `[[layer]]` as written.
@@ -127,7 +127,7 @@ impl Layer {
             }
             Operator::Add => builder.add(name, inputs),
             Operator::Concat => builder.concat(name, inputs),
-            Operator::Flatten => builder.flatten(name, one()?),
+            Operator::Flatten => builder.flatten(name, one()?, FlattenOrder::ChannelsFirst),
             Operator::Softmax => builder.softmax(name, one()?),
         }
     }
