@@ -7,6 +7,7 @@ mod builder;
 pub mod float;
 mod fold;
 mod graph;
+pub mod onnx;
 mod open;
 pub mod ops;
 mod parameters;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::network::{
-    Network, Parameters, Quantization, Topology, scalesim, tflite, topology, weights,
+    Network, Parameters, Quantization, Topology, onnx, scalesim, tflite, topology, weights,
 };
 
 /// A network with its weights, if it has any, and the dataset that it is made for.
@@ -47,7 +47,7 @@ pub fn shipped() -> impl Iterator<Item = &'static str> {
 }
 
 /// Opens a shipped network by name, a topology `.toml` with the weights that it names, a model
-/// `.tflite`, or a SCALE-Sim topology `.csv`, which has no weights.
+/// `.onnx` or `.tflite`, or a SCALE-Sim topology `.csv`, which has no weights.
 ///
 /// # Errors
 /// If there is no such network, or a file is malformed; the error names the file.
@@ -72,10 +72,12 @@ pub fn open(name_or_path: &str) -> Result<Model> {
             let network = scalesim::read(path)?;
             Ok(Model { network, parameters: None, dataset: None, quantization: None })
         }
+        Some("onnx") => onnx::read(path),
         _ => {
             let names: Vec<_> = shipped().collect();
             Err(Error::new(name_or_path, "there is no such network").remedy(format_args!(
-                "name a shipped network ({}), a topology .toml, a model .tflite or a SCALE-Sim .csv",
+                "name a shipped network ({}), a topology .toml, a model .onnx or .tflite, or a \
+                 SCALE-Sim .csv",
                 names.join(", ")
             )))
         }

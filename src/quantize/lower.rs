@@ -12,8 +12,8 @@ use serde::Serialize;
 use self::operands::Trained;
 use super::sites::{Fusion, Resolution};
 use super::{
-    AccumulatorSite, BatchNorm, Bias, Chain, Distribution, FixedSpec, FormatSpec, HostModel, Layer,
-    MacLayer, Operation, Plan, QuantizedNetwork, QuantizerSpec, Seen, Site,
+    AccumulatorSite, Baseline, BatchNorm, Bias, Chain, Distribution, FixedSpec, FormatSpec,
+    HostModel, Layer, MacLayer, Operation, Plan, QuantizedNetwork, QuantizerSpec, Seen, Site,
 };
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
@@ -33,6 +33,8 @@ pub struct Lowered {
     pub network: QuantizedNetwork,
     /// One row for each site, in the order of the layers.
     pub sites: Vec<SiteRow>,
+    /// The float network; absent where operands are synthetic.
+    pub baseline: Option<Baseline>,
 }
 
 /// What a site resolved to.
@@ -71,7 +73,10 @@ pub fn lower(
     check_parameters(&network, &parameters)?;
     let images = calibration.map(|images| images.first(plan.images));
     let operands = Trained::new(&network, &parameters, images.as_ref())?;
-    Lowering::run(&network, plan, &operands)
+    let mut lowered = Lowering::run(&network, plan, &operands)?;
+    let fusion = Fusion::of(&network, |_, _| true);
+    lowered.baseline = Some(Baseline::new(network, parameters, &lowered.network.layers, &fusion));
+    Ok(lowered)
 }
 
 /// Where operands and value ranges come from.
@@ -118,7 +123,7 @@ impl<'a> Lowering<'a> {
         plan: &'a Plan,
         operands: &'a dyn Operands,
     ) -> Result<Lowered> {
-        let fusion = Fusion::of(network);
+        let fusion = Fusion::of(network, |_, _| true);
         let resolution = Resolution::new(plan, network, &fusion)?;
         let (layers, layer_of, rows) = (Vec::new(), Vec::new(), Vec::new());
         let mut lowering =
@@ -137,7 +142,7 @@ impl<'a> Lowering<'a> {
             takes_words: false,
             gives_words: false,
         };
-        Ok(Lowered { network, sites: lowering.rows })
+        Ok(Lowered { network, sites: lowering.rows, baseline: None })
     }
 
     fn node(&mut self, id: NodeId) -> Result<()> {

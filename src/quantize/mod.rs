@@ -2,8 +2,10 @@
 //!
 //! Its result, a [`QuantizedNetwork`], holds integers only; floats end here.
 
+mod baseline;
 mod calibrate;
 mod distribution;
+mod encoded;
 mod lower;
 mod lowered;
 mod plan;
@@ -11,7 +13,9 @@ mod quantizer;
 mod sites;
 mod synthetic;
 
+pub use baseline::Baseline;
 pub use distribution::{Distribution, Histogram};
+pub use encoded::lower_encoded;
 pub use lower::{Lowered, SiteRow, lower};
 pub use lowered::{
     AccumulatorSite, Affine, Bias, Clamp, HostModel, Layer, MacLayer, Operation, Output,
