@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::numeric::{Format, Requantizer};
+use crate::numeric::{Format, Requantizer, quantize_multiplier};
 use crate::tensor::{Word, Words, with_words};
 
 /// Fractional bits of a scaled difference; it has 5 integer bits.
@@ -39,7 +39,7 @@ impl Softmax {
             )
             .remedy("scales from 2^-25 on can be told apart"));
         }
-        let (multiplier, left) = Requantizer::quantize_multiplier(unit);
+        let (multiplier, left) = quantize_multiplier(unit);
         let rescale = Requantizer::multiplier_shift(multiplier, left.min(30), word32)?;
         // Differences down to −31 are kept, as far as the shift keeps them within 32 bits.
         let reach = (31i64 << DIFFERENCE_FRAC) >> left;
