@@ -8,6 +8,7 @@ use bittrue::kernels::{
     AccumulationOrder, Epilogue, InstructionSet, LayerDraws, Mac, MacKernel, MacSpec, SiteEvents,
     Style,
 };
+use bittrue::network::FlattenOrder;
 use bittrue::numeric::{Cast, Draws, Format, Overflow, RequantizerKind, Rounding};
 use bittrue::quantize::{
     AccumulatorSite, Clamp, Layer, MacLayer, Operation, Output, QuantizedNetwork,
@@ -70,7 +71,14 @@ fn convolution(c: &mut Criterion) {
         let image = words(spec.activations, input.len(), 2);
         for set in InstructionSet::available() {
             let order = AccumulationOrder::default();
-            let mac = Mac { spec, geometry, order: &order, weights: &weights, bias: None };
+            let mac = Mac {
+                spec,
+                geometry,
+                order: &order,
+                weights: &weights,
+                bias: None,
+                requantizers: &[],
+            };
             let kernel = MacKernel::with(set, mac).expect("a valid layer");
             let (mut scratch, mut events) = (kernel.scratch(), SiteEvents::default());
             let mut output = Words::zeros(spec.epilogue.cast.to(), geometry.output.len());
@@ -91,7 +99,7 @@ fn lenet() -> QuantizedNetwork {
         let inputs = if layers.is_empty() { Vec::new() } else { vec![layers.len() - 1] };
         let cast = cast("u8f4", Overflow::Saturate);
         let clamp = relu.then_some(Clamp { low: 0, high: 255 });
-        let output = Output { cast, clamp, maps: Vec::new() };
+        let output = Output { cast, clamp, maps: Vec::new(), affine: None };
         layers.push(Layer { name: name.to_owned(), inputs, shape, operation, output });
     };
     let mac = |input, output, window| {
@@ -105,6 +113,7 @@ fn lenet() -> QuantizedNetwork {
             activations: None,
             product: None,
             accumulator,
+            rescale: None,
         }))
     };
     let pool = Operation::MaxPool(Window { stride: [2, 2], ..window(2, 0) });
@@ -115,11 +124,17 @@ fn lenet() -> QuantizedNetwork {
     push("conv2", maps[3], mac(maps[2], maps[3], window(5, 0)));
     push("pool2", maps[4], pool);
     let features = [400, 120, 84, 10].map(Shape::vector);
-    push("flatten", features[0], Operation::Flatten);
+    push("flatten", features[0], Operation::Flatten(FlattenOrder::ChannelsFirst));
     for (index, pair) in features.windows(2).enumerate() {
         push(&format!("fc{index}"), pair[1], mac(pair[0], pair[1], Window::POINT));
     }
-    QuantizedNetwork { name: "lenet5".to_owned(), layers }
+    QuantizedNetwork {
+        name: "lenet5".to_owned(),
+        layers,
+        host: None,
+        takes_words: false,
+        gives_words: false,
+    }
 }
 
 fn datapath(accumulator: u32) -> Datapath {

@@ -128,7 +128,6 @@ fn layers(model: &Model) -> String {
 fn describe(hardware: &Hardware) -> String {
     let datapath = &hardware.datapath;
     let order: Vec<String> = datapath.order.clone().into();
-    let name = |debug: String| debug.to_lowercase();
     let mut text = String::new();
     let mut line = |key: &str, value: String| {
         // Writing to a String cannot fail.
@@ -138,19 +137,12 @@ fn describe(hardware: &Hardware) -> String {
     line("name", format!("{}: {}", hardware.name, hardware.description));
     line("clock", format!("{} MHz", hardware.clock_hz / 1e6));
     line("array", format!("{rows}×{columns}, {} MACs a cycle", hardware.array.macs_per_cycle()));
-    line("", format!("{:?}", hardware.array));
-    line(
-        "zeros",
-        format!(
-            "activations {}, weights {}",
-            name(format!("{:?}", hardware.zeros.activations)),
-            name(format!("{:?}", hardware.zeros.weights))
-        ),
-    );
+    line("", written(&hardware.array));
+    line("zeros", written(&hardware.zeros));
     line(
         "datapath",
         format!(
-            "{:?} style, order {}, adder tree {}",
+            "{} style, order {}, adder tree {}",
             datapath.style,
             order.join(" > "),
             datapath.adder_tree
@@ -159,8 +151,9 @@ fn describe(hardware: &Hardware) -> String {
     line(
         "",
         format!(
-            "accumulator overflow {}, requantizer {:?}",
-            datapath.accumulator_overflow, datapath.requantizer
+            "accumulator overflow {}, requantizer {}",
+            datapath.accumulator_overflow,
+            written(&datapath.requantizer)
         ),
     );
     let bits = &datapath.bits;
@@ -176,7 +169,7 @@ fn describe(hardware: &Hardware) -> String {
     let mut table =
         ruled_table(&["memory", "bytes", "word bits", "banks", "bits/cycle", "holds"], 1);
     for level in &hardware.memory {
-        let holds: Vec<String> = level.holds.iter().map(|o| name(format!("{o:?}"))).collect();
+        let holds: Vec<String> = level.holds.iter().map(ToString::to_string).collect();
         table.add_row([
             level.name.clone(),
             level.capacity_bytes.map_or("off-chip".into(), |bytes| bytes.to_string()),
@@ -188,4 +181,22 @@ fn describe(hardware: &Hardware) -> String {
     }
     let _ = writeln!(text, "\n{table}");
     text
+}
+
+/// A part of a hardware model in the words of its file: `lanes, rows 16, columns 16, …`.
+fn written(part: &impl serde::Serialize) -> String {
+    fn text(value: &serde_json::Value) -> String {
+        match value {
+            serde_json::Value::String(name) => name.clone(),
+            serde_json::Value::Object(fields) => {
+                let field = |(key, value): (&String, &serde_json::Value)| {
+                    let separator = if value.is_object() { ": " } else { " " };
+                    format!("{key}{separator}{}", text(value))
+                };
+                fields.iter().map(field).collect::<Vec<_>>().join(", ")
+            }
+            other => other.to_string(),
+        }
+    }
+    serde_json::to_value(part).map_or_else(|error| error.to_string(), |value| text(&value))
 }

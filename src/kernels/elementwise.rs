@@ -1,11 +1,11 @@
-//! Operations that take each word on its own: casts and activation functions, addition,
-//! concatenation, flattening.
+//! Operations that take each word on its own: casts and activation functions, addition and
+//! multiplication, concatenation, padding, flattening.
 //!
 //! Binary points of the operands of one operation lie at most [`LARGEST_SHIFT`] bits apart.
 
 use crate::kernels::output::PreparedEpilogue;
 use crate::kernels::{Epilogue, LayerDraws, Site};
-use crate::numeric::{Events, Format};
+use crate::numeric::{Events, Format, Requantizer};
 use crate::tensor::{Shape, Word, Words, with_words};
 
 /// Most bits by which an operand may be shifted to a common binary point.
@@ -52,47 +52,152 @@ pub fn add<'a>(
     });
 }
 
-/// Concatenates maps of `pixels` pixels along their channels, each part cast.
+/// A sum of words of different scales.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ScaledSum {
+    /// `rint(Σ float32(word) · ratio)`, in float32 from the first input to the last: ONNX Runtime's
+    /// `QLinearAdd`.
+    Float32 {
+        /// Scale of each input by that of the output.
+        ratios: Vec<f32>,
+    },
+    /// Each word shifted left and requantized, the sum of them requantized again: TFLite's `ADD`.
+    Shifted {
+        /// Bits that each word is shifted to the left.
+        left: u32,
+        /// A requantizer for each input.
+        inputs: Vec<Requantizer>,
+        /// That of the sum.
+        output: Requantizer,
+    },
+}
+
+impl ScaledSum {
+    /// Number of inputs.
+    pub fn inputs(&self) -> usize {
+        match self {
+            Self::Float32 { ratios } => ratios.len(),
+            Self::Shifted { inputs, .. } => inputs.len(),
+        }
+    }
+
+    /// The sum of `terms`, before it saturates.
+    fn of(&self, terms: impl Iterator<Item = i64>) -> i64 {
+        match self {
+            Self::Float32 { ratios } => {
+                let scaled = terms.zip(ratios).map(|(term, ratio)| term as f32 * ratio);
+                scaled.reduce(|sum, term| sum + term).unwrap_or(0.0).round_ties_even() as i64
+            }
+            Self::Shifted { left, inputs, output } => {
+                let requantized = |(term, requantizer): (i64, &Requantizer)| {
+                    requantizer.apply(term << left, 0).raw as i64
+                };
+                let sum = terms.zip(inputs).map(requantized).sum();
+                output.apply(sum, 0).raw as i64
+            }
+        }
+    }
+}
+
+/// Adds inputs of one shape and different scales.
+pub fn scaled_add<'a>(
+    epilogue: &Epilogue,
+    sum: &ScaledSum,
+    inputs: impl Iterator<Item = &'a Words> + Clone,
+    output: &mut Words,
+    events: &mut Events,
+) {
+    let prepared = PreparedEpilogue::new(epilogue, epilogue.cast.to().frac(), 1 << 40);
+    with_words!(output.buffer_mut(), out => {
+        for (element, slot) in out.iter_mut().enumerate() {
+            let word = sum.of(inputs.clone().map(|input| input.get(element)));
+            *slot = Word::from_raw(prepared.word(word, || 0, events));
+        }
+    });
+}
+
+/// The exact product of two maps of `channels` channels, cast once. A map of one pixel is taken
+/// for every pixel.
+pub fn mul(
+    epilogue: &Epilogue,
+    inputs: [&Words; 2],
+    channels: usize,
+    output: &mut Words,
+    draws: LayerDraws,
+    events: &mut Events,
+) {
+    let [a, b] = inputs;
+    let frac = a.format().frac() + b.format().frac();
+    let overflow = epilogue.cast.overflow();
+    let pixels = output.len();
+    let get = |words: &Words, element: usize| {
+        i128::from(words.get(if words.len() == pixels { element } else { element % channels }))
+    };
+    with_words!(output.buffer_mut(), out => {
+        for (element, slot) in out.iter_mut().enumerate() {
+            let random = draws.draw(Site::Output, element, 0);
+            let word = epilogue.apply(get(a, element) * get(b, element), frac, random);
+            events.count(word, overflow);
+            *slot = Word::from_raw(word.raw as i64);
+        }
+    });
+}
+
+/// The words of a map of `shape` inside zeros: top, left, bottom, right.
+pub fn pad(shape: Shape, padding: [usize; 4], input: &Words, output: &mut Words) {
+    let [top, left, _, right] = padding;
+    let row = shape.width * shape.channels;
+    let pitch = (left + shape.width + right) * shape.channels;
+    with_words!(input.buffer(), words => with_words!(output.buffer_mut(), out => {
+        out.fill(Word::from_raw(0));
+        for (y, words) in words.chunks(row).enumerate() {
+            let first = (top + y) * pitch + left * shape.channels;
+            for (slot, word) in out[first..][..row].iter_mut().zip(words) {
+                *slot = Word::from_raw(word.raw());
+            }
+        }
+    }));
+}
+
+/// Concatenates maps of `pixels` pixels along their channels, each part mapped by its table, if it
+/// has one, and cast.
 pub fn concat<'a>(
     epilogue: &Epilogue,
     pixels: usize,
-    inputs: impl Iterator<Item = &'a Words>,
+    inputs: impl Iterator<Item = (&'a Words, Option<&'a [i64]>)>,
     output: &mut Words,
     draws: LayerDraws,
     events: &mut Events,
 ) {
     let channels = output.len() / pixels;
     let mut first = 0;
-    for input in inputs {
+    for (input, table) in inputs {
         let part = input.len() / pixels;
-        let prepared = prepare(epilogue, input.format());
+        let lowest = input.format().min() as i64;
+        let from = if table.is_some() { epilogue.cast.to() } else { input.format() };
+        let prepared = prepare(epilogue, from);
         with_words!(input.buffer(), words => with_words!(output.buffer_mut(), out => {
             for (index, word) in words.iter().enumerate() {
                 let element = index / part * channels + first + index % part;
                 let random = || draws.draw(Site::Output, element, 0);
-                out[element] = Word::from_raw(prepared.word(word.raw(), random, events));
+                let raw = match table {
+                    Some(table) => table[(word.raw() - lowest) as usize],
+                    None => word.raw(),
+                };
+                out[element] = Word::from_raw(prepared.word(raw, random, events));
             }
         }));
         first += part;
     }
 }
 
-/// The words of a map of `shape` as a vector in the order channel, row, column, each cast.
-pub fn flatten(
-    epilogue: &Epilogue,
-    shape: Shape,
-    input: &Words,
-    output: &mut Words,
-    draws: LayerDraws,
-    events: &mut Events,
-) {
-    let prepared = prepare(epilogue, input.format());
+/// The words of a map of `shape` as a vector in the order channel, row, column.
+pub fn flatten(shape: Shape, input: &Words, output: &mut Words) {
     let pixels = shape.pixels();
     with_words!(input.buffer(), words => with_words!(output.buffer_mut(), out => {
         for (element, slot) in out.iter_mut().enumerate() {
             let word = words[element % pixels * shape.channels + element / pixels];
-            let random = || draws.draw(Site::Output, element, 0);
-            *slot = Word::from_raw(prepared.word(word.raw(), random, events));
+            *slot = Word::from_raw(word.raw());
         }
     }));
 }
@@ -149,17 +254,46 @@ mod tests {
         let (e, mut events) = (epilogue(8, 0), Events::default());
         let mut out = zeros(&e, 6);
         let inputs = [words(8, 0, &[1, 2, 3, 4]), words(8, 1, &[10, 12])];
-        concat(&e, 2, inputs.iter(), &mut out, DRAWS(), &mut events);
+        concat(&e, 2, inputs.iter().map(|input| (input, None)), &mut out, DRAWS(), &mut events);
         assert_eq!(out.to_vec(), [1, 2, 5, 3, 4, 6]);
+    }
+
+    /// One channel of 1×2 inside a column on its left and a row below.
+    #[test]
+    fn padding_is_zero() {
+        let mut out = words(8, 0, &[9; 6]);
+        pad(Shape::new(1, 1, 2), [0, 1, 1, 0], &words(8, 0, &[5, -6]), &mut out);
+        assert_eq!(out.to_vec(), [0, 5, -6, 0, 0, 0]);
+    }
+
+    /// Quarters times halves are eighths: 3/4 · 5/2 = 15/8, and in halves 3.75, up to 4. The
+    /// second map has one pixel of two channels.
+    #[test]
+    fn a_product_is_cast_once() {
+        let (e, mut events) = (epilogue(8, 1), Events::default());
+        let mut out = zeros(&e, 4);
+        let inputs = [&words(8, 2, &[3, 4, 0, -3]), &words(8, 1, &[5, 2])];
+        mul(&e, inputs, 2, &mut out, DRAWS(), &mut events);
+        assert_eq!(out.to_vec(), [4, 2, 0, -1]);
+    }
+
+    /// 3 · 0.5 + 5 · 0.25 = 2.75, and the tie 1 · 0.5 + 8 · 0.25 = 2.5 goes to the even 2.
+    #[test]
+    fn float32_sums_round_half_to_even() {
+        let (e, mut events) = (epilogue(8, 0), Events::default());
+        let mut out = zeros(&e, 2);
+        let sum = ScaledSum::Float32 { ratios: vec![0.5, 0.25] };
+        let inputs = [words(8, 0, &[3, 1]), words(8, 0, &[5, 8])];
+        scaled_add(&e, &sum, inputs.iter(), &mut out, &mut events);
+        assert_eq!(out.to_vec(), [3, 2]);
     }
 
     /// Two channels of a 1×3 map: channels-last 10 20 11 21 12 22.
     #[test]
     fn flatten_goes_channel_by_channel() {
-        let (e, mut events) = (epilogue(8, 0), Events::default());
-        let mut out = zeros(&e, 6);
+        let mut out = zeros(&epilogue(8, 0), 6);
         let input = words(8, 0, &[10, 20, 11, 21, 12, 22]);
-        flatten(&e, Shape::new(2, 1, 3), &input, &mut out, DRAWS(), &mut events);
+        flatten(Shape::new(2, 1, 3), &input, &mut out);
         assert_eq!(out.to_vec(), [10, 11, 12, 20, 21, 22]);
     }
 }

@@ -134,7 +134,7 @@ impl<E: Element> Prepared<E> {
             sums,
             chain,
             bias,
-            output: Output::new(spec),
+            output: Output::new(mac),
         })
     }
 

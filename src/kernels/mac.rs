@@ -15,7 +15,7 @@ use crate::kernels::elementwise::LARGEST_SHIFT;
 use crate::kernels::lanes::{Buffers, Prepared};
 use crate::kernels::patches::PaddedMap;
 use crate::kernels::{AccumulationOrder, LayerDraws, Mac, MacSpec, SiteEvents, Style, reference};
-use crate::numeric::Format;
+use crate::numeric::{Format, Requantizer};
 use crate::tensor::{ConvGeometry, Words};
 
 /// A layer with its weights packed.
@@ -26,6 +26,7 @@ pub struct MacKernel {
     order: AccumulationOrder,
     weights: Words,
     bias: Option<(Format, Vec<i64>)>,
+    requantizers: Vec<Requantizer>,
     reach: Interval,
     path: Path,
 }
@@ -80,6 +81,7 @@ impl MacKernel {
             order: mac.order.clone(),
             weights: mac.weights.clone(),
             bias: mac.bias.map(|(format, raw)| (format, raw.to_vec())),
+            requantizers: mac.requantizers.to_vec(),
             reach,
             path,
         })
@@ -150,6 +152,7 @@ impl MacKernel {
             order: &self.order,
             weights: &self.weights,
             bias: self.bias.as_ref().map(|(format, raw)| (*format, &raw[..])),
+            requantizers: &self.requantizers,
         };
         reference::mac_layer(&mac, input, output, draws, events);
     }
@@ -201,7 +204,13 @@ fn check_spec(spec: &MacSpec) -> Result<()> {
 
 /// Checks that the operands have the geometry's sizes.
 fn check_operands(mac: &Mac<'_>) -> Result<()> {
-    let Mac { spec, geometry, weights, bias, .. } = mac;
+    let Mac { spec, geometry, weights, bias, requantizers, .. } = mac;
+    if !requantizers.is_empty() && requantizers.len() != geometry.output.channels {
+        return Err(Error::new(
+            format_args!("{} requantizers", requantizers.len()),
+            format_args!("the layer has {} output channels", geometry.output.channels),
+        ));
+    }
     let expected = geometry.output.channels.checked_mul(geometry.reduction());
     if Some(weights.len()) != expected || weights.format() != spec.weights {
         return Err(Error::new(

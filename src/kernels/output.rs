@@ -2,7 +2,7 @@
 
 use crate::kernels::events::count;
 use crate::kernels::narrow::{Lanes, NarrowCast, magnitude};
-use crate::kernels::{Epilogue, LayerDraws, MacSpec, Site, SiteEvents};
+use crate::kernels::{Epilogue, LayerDraws, Mac, MacSpec, Site, SiteEvents};
 use crate::numeric::Events;
 
 /// Accumulators after the loop; see [`Accumulated`](crate::kernels::reference::Accumulated). The flags are 0 or 1.
@@ -95,19 +95,26 @@ fn total<const N: usize>(flags: &Lanes<N>) -> u64 {
 }
 
 /// The output words of a multiply-accumulate layer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Output {
     spec: MacSpec,
-    epilogue: PreparedEpilogue,
+    /// By output channel, or one for all.
+    epilogues: Vec<PreparedEpilogue>,
+    channels: usize,
 }
 
 impl Output {
     /// The epilogue of a layer.
-    pub fn new(spec: &MacSpec) -> Self {
-        let accumulator = spec.accumulator.to();
+    pub fn new(mac: &Mac<'_>) -> Self {
+        let accumulator = mac.spec.accumulator.to();
         let largest = magnitude(accumulator);
-        let epilogue = PreparedEpilogue::new(&spec.epilogue, accumulator.frac(), largest);
-        Self { spec: *spec, epilogue }
+        let prepared = |epilogue| PreparedEpilogue::new(&epilogue, accumulator.frac(), largest);
+        let of_channel = |c| mac.spec.epilogue.of_channel(mac.requantizers, c);
+        Self {
+            spec: mac.spec,
+            epilogues: (0..mac.requantizers.len().max(1)).map(of_channel).map(prepared).collect(),
+            channels: mac.geometry.output.channels,
+        }
     }
 
     /// Writes the words of the first lanes, the output words from `first` of the layer on, and
@@ -121,12 +128,14 @@ impl Output {
         draws: LayerDraws,
         events: &mut SiteEvents,
     ) {
-        match self.epilogue.lanes(&sums.raw, &mut events.output) {
+        match self.epilogues[0].lanes(&sums.raw, &mut events.output) {
             Some(lanes) => words.copy_from_slice(&lanes[..words.len()]),
             None => {
+                let channel = first % self.channels;
                 for (n, word) in words.iter_mut().enumerate() {
                     let random = || draws.draw(Site::Output, first + n, 0);
-                    *word = self.epilogue.word(sums.raw[n], random, &mut events.output);
+                    let epilogue = self.epilogues.get(channel + n).unwrap_or(&self.epilogues[0]);
+                    *word = epilogue.word(sums.raw[n], random, &mut events.output);
                 }
             }
         }

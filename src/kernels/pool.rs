@@ -15,8 +15,35 @@ pub struct Pool {
     pub output: Shape,
     /// Kernel, stride, padding.
     pub window: Window,
-    /// From the maximum or the exact quotient to the output word.
+    /// From the maximum, the exact quotient or the sum to the output word.
     pub epilogue: Epilogue,
+}
+
+/// What becomes of the sum under a window.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Average {
+    /// Divided by the positions inside the map: the exact quotient, cast once.
+    Inside,
+    /// Divided by all positions of the window.
+    Padded,
+    /// Divided by the positions inside the map after adding the zero point to every word, and the
+    /// zero point subtracted from the rounded quotient: an average of stored words.
+    Stored {
+        /// Zero point.
+        zero_point: i64,
+    },
+    /// Not divided: the epilogue scales it.
+    Sum,
+    /// `rint(float32(sum) · input scale / positions / output scale)`, in float32 in this order,
+    /// positions being those inside the map or all of the window.
+    Float32 {
+        /// Scale of the incoming words.
+        input_scale: f32,
+        /// Scale of the outgoing words.
+        output_scale: f32,
+        /// Whether padding counts.
+        padded: bool,
+    },
 }
 
 /// What the pooling functions fill, beside memory to work in that is kept from image to image.
@@ -42,16 +69,35 @@ impl Pool {
         });
     }
 
-    /// Average of the positions inside the map: the exact quotient, cast once; 0 if there is none.
-    pub fn average(&self, input: &Words, draws: LayerDraws, sink: Sink<'_>) {
+    /// The sum of the positions inside the map, made an average by `kind`.
+    pub fn average(&self, kind: Average, input: &Words, draws: LayerDraws, sink: Sink<'_>) {
         let Sink { words, events, scratch } = sink;
         let frac = input.format().frac();
         let overflow = self.epilogue.cast.overflow();
         let add = |sum, word| sum + word;
         self.reduce(input, words, scratch, 0, add, |element, sum, positions| {
             let random = draws.draw(Site::Output, element, 0);
-            let positions = positions.max(1) as i128;
-            let word = quotient(&self.epilogue, sum.into(), positions, frac, random);
+            let (inside, taps) = (positions.max(1) as i128, self.window.taps() as i128);
+            let sum = i128::from(sum);
+            let epilogue = &self.epilogue;
+            let word = match kind {
+                Average::Inside => quotient(epilogue, sum, inside, frac, random),
+                Average::Padded => quotient(epilogue, sum, taps, frac, random),
+                Average::Stored { zero_point } => {
+                    let zero_point = i128::from(zero_point);
+                    let stored = sum + zero_point * inside;
+                    let rounding = epilogue.cast.rounding();
+                    let word = round_quotient(stored, inside, rounding, random) - zero_point;
+                    epilogue.apply(word, frac, random)
+                }
+                Average::Sum => epilogue.apply(sum, frac, random),
+                Average::Float32 { input_scale, output_scale, padded } => {
+                    let positions = if padded { taps } else { inside };
+                    let mean = sum as f32 * input_scale / positions as f32;
+                    let word = (mean / output_scale).round_ties_even();
+                    epilogue.apply(word as i128, epilogue.cast.to().frac(), random)
+                }
+            };
             events.count(word, overflow);
             word.raw as i64
         });
@@ -163,7 +209,7 @@ mod tests {
         let scratch = &mut Vec::new();
         let sink = Sink { words: &mut words, events: &mut events, scratch };
         if average {
-            pool.average(&input, draws, sink);
+            pool.average(Average::Inside, &input, draws, sink);
         } else {
             pool.maximum(&input, draws, sink);
         }

@@ -147,7 +147,9 @@ pub fn mac_layer(
         let ordered: Vec<_> = order.iter().map(|&k| canonical[k as usize]).collect();
         let bias = mac.bias.map(|(format, raw)| (format, raw[channel]));
         let sum = accumulate(&mac.spec, bias, &ordered, element, draws);
-        let word = finish(&mac.spec, &sum, element, draws, events);
+        let epilogue = mac.spec.epilogue.of_channel(mac.requantizers, channel);
+        let spec = MacSpec { epilogue, ..mac.spec };
+        let word = finish(&spec, &sum, element, draws, events);
         with_words!(output.buffer_mut(), out => out[element] = Word::from_raw(word));
     }
 }

@@ -36,6 +36,8 @@ pub struct Mac<'a> {
     pub weights: &'a Words,
     /// Format and raw words of the bias by output channel.
     pub bias: Option<(Format, &'a [i64])>,
+    /// Requantizers by output channel in place of the epilogue's, or none.
+    pub requantizers: &'a [Requantizer],
 }
 
 impl MacSpec {
@@ -68,6 +70,15 @@ impl Epilogue {
     /// The cast alone.
     pub fn cast(cast: Cast) -> Self {
         Self { cast, requantizer: None, clamp: None }
+    }
+
+    /// The epilogue of output channel `channel`, whose requantizer is that of `requantizers` if
+    /// there are any.
+    pub fn of_channel(&self, requantizers: &[Requantizer], channel: usize) -> Self {
+        match requantizers.get(channel) {
+            Some(&requantizer) => Self { requantizer: Some(requantizer), ..*self },
+            None => *self,
+        }
     }
 
     /// The output word of `raw · 2^−frac`. With an unsigned format and a lower bound of 0, a

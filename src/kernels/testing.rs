@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::kernels::{AccumulationOrder, Epilogue, LayerDraws, Mac, MacSpec, Style};
-use crate::numeric::{Cast, Format, Overflow, Rounding};
+use crate::numeric::{Cast, Format, Overflow, Requantizer, Rounding};
 use crate::tensor::{ConvGeometry, Shape, Window, Words};
 
 /// A multiply-accumulate layer with its operands.
@@ -18,6 +18,7 @@ pub(crate) struct Case {
     pub weights: Words,
     pub bias: Option<(Format, Vec<i64>)>,
     pub input: Words,
+    pub requantizers: Vec<Requantizer>,
     pub draws: LayerDraws,
 }
 
@@ -29,6 +30,7 @@ impl Case {
             order: &self.order,
             weights: &self.weights,
             bias: self.bias.as_ref().map(|(format, raw)| (*format, &raw[..])),
+            requantizers: &self.requantizers,
         }
     }
 }
@@ -104,18 +106,37 @@ fn layers(specs: impl Strategy<Value = MacSpec>) -> impl Strategy<Value = Case> 
                 words(spec.weights, geometry.weights()),
                 words(spec.activations, geometry.input.len()),
                 words(bias.unwrap_or(spec.weights), geometry.output.channels),
+                requantizers(spec, geometry.output.channels),
             );
-            operands.prop_map(move |(weights, input, biases)| Case {
+            operands.prop_map(move |(weights, input, biases, requantizers)| Case {
                 spec,
                 geometry,
                 order: order.clone(),
                 weights,
                 bias: bias.map(|format| (format, biases.to_vec())),
                 input,
+                requantizers,
                 draws: LayerDraws::new(seed, 3, 5),
             })
         },
     )
+}
+
+/// None, or one of real scale by output channel, float32 or multiplier and shift, within a range.
+fn requantizers(spec: MacSpec, channels: usize) -> impl Strategy<Value = Vec<Requantizer>> {
+    let (to, narrow) = (spec.epilogue.cast.to(), spec.accumulator.to().bits() <= 32);
+    let scales = prop::collection::vec((1u32..1 << 20, -30i32..4), channels);
+    (0..3, scales, -4i64..4).prop_map(move |(kind, scales, low)| {
+        let of = |(fraction, exponent): &(u32, i32)| {
+            let scale = f64::from(*fraction) * 2f64.powi(exponent - 20);
+            let requantizer = match kind {
+                1 => Requantizer::float32(scale as f32, to),
+                _ => Requantizer::scaled(scale, to),
+            };
+            requantizer.expect("a scale within bounds").within(low, i64::MAX)
+        };
+        if kind == 0 || !narrow { Vec::new() } else { scales.iter().map(of).collect() }
+    })
 }
 
 fn epilogues() -> impl Strategy<Value = Epilogue> {

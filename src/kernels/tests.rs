@@ -83,6 +83,7 @@ fn dense(operands: &[(i64, i64)], spec: MacSpec) -> Case {
         weights: Words::from_raw(spec.weights, operands.iter().map(|&(w, _)| w)),
         bias: None,
         input: Words::from_raw(spec.activations, operands.iter().map(|&(_, x)| x)),
+        requantizers: Vec::new(),
         draws: LayerDraws::new(0, 0, 0),
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use super::{Activation, Network, Node, NodeId, Op, PoolKind};
+use super::{Activation, FlattenOrder, Lrn, Network, Node, NodeId, Op, PoolKind};
 use crate::error::{Error, Result};
 use crate::tensor::{Shape, Window};
 
@@ -192,12 +192,63 @@ impl Builder {
         self.push(name, Op::Concat, inputs, Shape { channels, ..first })
     }
 
-    /// A map as a vector.
-    pub fn flatten(&mut self, name: &str, input: NodeId) -> Result<NodeId> {
-        self.push(name, Op::Flatten, &[input], Shape::vector(self.shape(input).len()))
+    /// The product of two maps of one shape, or of a map and a vector of its channels.
+    pub fn mul(&mut self, name: &str, inputs: [NodeId; 2]) -> Result<NodeId> {
+        let [a, b] = inputs.map(|input| self.shape(input));
+        let fits = |map: Shape, factor: Shape| {
+            factor == map || (factor.channels == map.channels && factor.pixels() == 1)
+        };
+        let shape = if fits(a, b) { a } else { b };
+        if !fits(a, b) && !fits(b, a) {
+            return Err(error(
+                name,
+                format_args!(
+                    "multiplies {} and {}, whose shapes differ",
+                    self.described(inputs[0]),
+                    self.described(inputs[1])
+                ),
+                "give both factors one shape, or one of them a single pixel",
+            ));
+        }
+        self.push(name, Op::Mul, &inputs, shape)
     }
 
-    /// Softmax; nothing reads it.
+    /// A local response normalization across channels.
+    pub fn lrn(&mut self, name: &str, input: NodeId, lrn: Lrn) -> Result<NodeId> {
+        let finite = [lrn.alpha, lrn.beta, lrn.bias].iter().all(|value| value.is_finite());
+        if lrn.size == 0 || lrn.size > MAX_WINDOW || !finite || lrn.alpha < 0.0 || lrn.bias <= 0.0 {
+            return Err(error(
+                name,
+                format_args!("cannot normalize by {lrn:?}"),
+                "use a size of at least 1, alpha of at least 0, a positive bias",
+            ));
+        }
+        self.push(name, Op::Lrn(lrn), &[input], self.shape(input))
+    }
+
+    /// Zeros around a map: top, left, bottom, right.
+    pub fn pad(&mut self, name: &str, input: NodeId, padding: [usize; 4]) -> Result<NodeId> {
+        let from = self.shape(input);
+        let [height, width] = slide(name, &Window { padding, ..Window::POINT }, from)?;
+        self.push(name, Op::Pad(padding), &[input], Shape::new(from.channels, height, width))
+    }
+
+    /// The map itself.
+    pub fn identity(&mut self, name: &str, input: NodeId) -> Result<NodeId> {
+        self.push(name, Op::Identity, &[input], self.shape(input))
+    }
+
+    /// A map that is the same for every image.
+    pub fn constant(&mut self, name: &str, shape: Shape) -> Result<NodeId> {
+        self.push(name, Op::Constant, &[], shape)
+    }
+
+    /// A map as a vector.
+    pub fn flatten(&mut self, name: &str, input: NodeId, order: FlattenOrder) -> Result<NodeId> {
+        self.push(name, Op::Flatten(order), &[input], Shape::vector(self.shape(input).len()))
+    }
+
+    /// Softmax over the channels.
     pub fn softmax(&mut self, name: &str, input: NodeId) -> Result<NodeId> {
         self.push(name, Op::Softmax, &[input], self.shape(input))
     }
@@ -258,13 +309,6 @@ impl Builder {
         }
         if !self.names.insert(name.to_owned()) {
             return Err(error(name, "has the name of another layer", "give every layer its own"));
-        }
-        if let Some(&input) = inputs.iter().find(|&&i| self.network.nodes[i].op == Op::Softmax) {
-            return Err(error(
-                name,
-                format_args!("reads the softmax {}", self.described(input)),
-                "a softmax is the last layer; read its input instead",
-            ));
         }
         limited(name, "feature map", &[shape.channels, shape.height, shape.width])?;
         let id = self.network.nodes.len();

@@ -33,7 +33,7 @@ pub fn forward(
             Op::Input => input.as_standard_layout().into_owned(),
             _ => {
                 let inputs: Vec<_> = node.inputs.iter().map(|&i| outputs[i].view()).collect();
-                let mut output = zeros(network, id, &inputs);
+                let mut output = zeros(network, id, input.dim().0);
                 ops::forward(network, id, parameters, &inputs, output.view_mut());
                 output
             }
@@ -67,7 +67,7 @@ pub fn visit(
                 let views = node.inputs.iter().map(|&i| outputs[i].as_ref().map(|o| o.view()));
                 let inputs: Option<Vec<_>> = views.collect();
                 let inputs = inputs.expect("an output is kept until its last reader");
-                compute(network, id, parameters, &inputs)
+                compute(network, id, parameters, &inputs, input.dim().0)
             }
         };
         visit(id, output.view())?;
@@ -150,8 +150,14 @@ fn last_readers(network: &Network) -> Vec<NodeId> {
 }
 
 /// One node over a batch, the images spread over the threads.
-fn compute(network: &Network, id: NodeId, parameters: &Parameters, inputs: &[Maps]) -> Array4<f32> {
-    let mut output = zeros(network, id, inputs);
+fn compute(
+    network: &Network,
+    id: NodeId,
+    parameters: &Parameters,
+    inputs: &[Maps],
+    images: usize,
+) -> Array4<f32> {
+    let mut output = zeros(network, id, images);
     let part = output.dim().0.div_ceil(rayon::current_num_threads()).max(1);
     output.axis_chunks_iter_mut(Axis(0), part).into_par_iter().enumerate().for_each(
         |(index, output)| {
@@ -165,10 +171,10 @@ fn compute(network: &Network, id: NodeId, parameters: &Parameters, inputs: &[Map
     output
 }
 
-/// Space for a node's output over the batch of its inputs.
-fn zeros(network: &Network, id: NodeId, inputs: &[Maps]) -> Array4<f32> {
+/// Space for a node's output over a batch of `images`.
+fn zeros(network: &Network, id: NodeId, images: usize) -> Array4<f32> {
     let Shape { channels, height, width } = network.nodes[id].shape;
-    Array4::zeros((inputs[0].dim().0, channels, height, width))
+    Array4::zeros((images, channels, height, width))
 }
 
 fn check(network: &Network, parameters: &Parameters, input: &ArrayView4<f32>) -> Result<()> {

@@ -70,12 +70,47 @@ pub enum Op {
     GlobalPool(PoolKind),
     /// Element by element sum of two or more maps of one shape.
     Add,
+    /// Element by element product of two maps; one of them may have one pixel, by whose channels
+    /// the other is scaled.
+    Mul,
+    /// Local response normalization across channels.
+    Lrn(Lrn),
+    /// Zeros around a map: top, left, bottom, right.
+    Pad([usize; 4]),
+    /// The map itself: a place where a value is quantized.
+    Identity,
+    /// A map that is the same for every image: parameter `value` `[C, H, W]`.
+    Constant,
     /// Concatenation along the channels.
     Concat,
-    /// C × H × W to a vector, in the order channel, row, column.
-    Flatten,
-    /// Softmax over the channels; last node only.
+    /// C × H × W to a vector.
+    Flatten(FlattenOrder),
+    /// Softmax over the channels.
     Softmax,
+}
+
+/// The order of a flattened map's elements.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FlattenOrder {
+    /// Channel, row, column, as ONNX and PyTorch flatten.
+    ChannelsFirst,
+    /// Row, column, channel, as TFLite flattens.
+    ChannelsLast,
+}
+
+/// Local response normalization across `size` channels: with n channels around channel c, from
+/// c − ⌊(size − 1)/2⌋ to c + ⌈(size − 1)/2⌉ and inside the map,
+/// `y = x / (bias + alpha / size · Σ x²)^beta` (ONNX `LRN`; Krizhevsky et al. 2012, section 3.3).
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Lrn {
+    /// Channels that are summed.
+    pub size: usize,
+    /// Factor of the mean square, not yet divided by `size`.
+    pub alpha: f32,
+    /// Exponent.
+    pub beta: f32,
+    /// Added to the scaled sum.
+    pub bias: f32,
 }
 
 impl Op {
@@ -89,13 +124,22 @@ impl Op {
             Self::Activation(Activation::Relu) => "relu",
             Self::Activation(Activation::Relu6) => "relu6",
             Self::Activation(Activation::Clip { .. }) => "clip",
+            Self::Activation(Activation::LeakyRelu { .. }) => "leaky_relu",
+            Self::Activation(Activation::Sigmoid) => "sigmoid",
+            Self::Activation(Activation::HardSigmoid { .. }) => "hard_sigmoid",
+            Self::Activation(Activation::HardSwish) => "hard_swish",
             Self::Pool { kind: PoolKind::Max, .. } => "max_pool",
-            Self::Pool { kind: PoolKind::Average, .. } => "average_pool",
+            Self::Pool { .. } => "average_pool",
             Self::GlobalPool(PoolKind::Max) => "global_max_pool",
-            Self::GlobalPool(PoolKind::Average) => "global_average_pool",
+            Self::GlobalPool(_) => "global_average_pool",
             Self::Add => "add",
+            Self::Mul => "mul",
+            Self::Lrn(_) => "lrn",
+            Self::Pad(_) => "pad",
+            Self::Identity => "identity",
+            Self::Constant => "constant",
             Self::Concat => "concat",
-            Self::Flatten => "flatten",
+            Self::Flatten(_) => "flatten",
             Self::Softmax => "softmax",
         }
     }
@@ -115,15 +159,94 @@ pub enum Activation {
         /// Upper bound.
         high: f32,
     },
+    /// x where x ≥ 0, else slope · x.
+    LeakyRelu {
+        /// Factor of negative values.
+        slope: f32,
+    },
+    /// 1 / (1 + exp(−x)).
+    Sigmoid,
+    /// min(max(alpha · x + beta, 0), 1).
+    HardSigmoid {
+        /// Slope.
+        alpha: f32,
+        /// Value at 0.
+        beta: f32,
+    },
+    /// x · min(max(x / 6 + 1/2, 0), 1).
+    HardSwish,
 }
 
 impl Activation {
-    /// The bounds between which the identity is clipped.
-    pub fn bounds(self) -> (f32, f32) {
+    /// The bounds between which the identity is clipped, if that is what the function does.
+    pub fn bounds(self) -> Option<(f32, f32)> {
         match self {
-            Self::Relu => (0.0, f32::INFINITY),
-            Self::Relu6 => (0.0, 6.0),
-            Self::Clip { low, high } => (low, high),
+            Self::Relu => Some((0.0, f32::INFINITY)),
+            Self::Relu6 => Some((0.0, 6.0)),
+            Self::Clip { low, high } => Some((low, high)),
+            Self::LeakyRelu { .. } | Self::Sigmoid | Self::HardSigmoid { .. } | Self::HardSwish => {
+                None
+            }
+        }
+    }
+
+    /// Whether no value of the function is below zero.
+    pub fn is_positive(self) -> bool {
+        match self {
+            Self::Sigmoid | Self::HardSigmoid { .. } => true,
+            _ => self.bounds().is_some_and(|(low, _)| low >= 0.0),
+        }
+    }
+
+    /// The function's value, in float32.
+    pub fn apply(self, x: f32) -> f32 {
+        match self {
+            Self::Relu => x.max(0.0),
+            Self::Relu6 => x.clamp(0.0, 6.0),
+            Self::Clip { low, high } => x.max(low).min(high),
+            Self::LeakyRelu { slope } => {
+                if x >= 0.0 {
+                    x
+                } else {
+                    slope * x
+                }
+            }
+            Self::Sigmoid => 1.0 / (1.0 + libm::expf(-x)),
+            Self::HardSigmoid { alpha, beta } => (alpha * x + beta).clamp(0.0, 1.0),
+            Self::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
+        }
+    }
+
+    /// The derivative; at a kink 0 where the function is flat on one side.
+    pub fn derivative(self, x: f32) -> f32 {
+        let inside = |low: f32, high: f32| low < x && x < high;
+        match self {
+            Self::Relu | Self::Relu6 | Self::Clip { .. } => {
+                self.bounds().map_or(0.0, |(low, high)| f32::from(inside(low, high)))
+            }
+            Self::LeakyRelu { slope } => {
+                if x >= 0.0 {
+                    1.0
+                } else {
+                    slope
+                }
+            }
+            Self::Sigmoid => {
+                let y = self.apply(x);
+                y * (1.0 - y)
+            }
+            Self::HardSigmoid { alpha, beta } => {
+                let y = alpha * x + beta;
+                if 0.0 < y && y < 1.0 { alpha } else { 0.0 }
+            }
+            Self::HardSwish if x >= 3.0 => 1.0,
+            Self::HardSwish => {
+                if x > -3.0 {
+                    x / 3.0 + 0.5
+                } else {
+                    0.0
+                }
+            }
         }
     }
 }
@@ -135,6 +258,8 @@ pub enum PoolKind {
     Max,
     /// Average over the window's positions inside the map (padding not counted).
     Average,
+    /// Average over all of the window's positions, padding counted as zeros.
+    PaddedAverage,
 }
 
 /// Parameters by `node.parameter` name, as in a PyTorch state dict.

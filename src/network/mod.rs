@@ -10,13 +10,15 @@ mod graph;
 mod open;
 pub mod ops;
 mod parameters;
+mod quantization;
 pub mod scalesim;
 pub mod topology;
 pub mod weights;
 
 pub use builder::{Builder, MAX_ELEMENTS, MAX_WINDOW};
 pub use fold::{fold_batch_norm, fold_batch_norm_nodes};
-pub use graph::{Activation, Network, Node, NodeId, Op, Parameters, PoolKind};
+pub use graph::{Activation, FlattenOrder, Lrn, Network, Node, NodeId, Op, Parameters, PoolKind};
 pub use open::{Model, open, shipped};
 pub use parameters::{check_parameters, parameter_name};
+pub use quantization::{Arithmetic, EncodedTensor, Encoding, Quantization};
 pub use topology::Topology;

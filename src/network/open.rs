@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::network::{Network, Parameters, Topology, scalesim, topology, weights};
+use crate::network::{Network, Parameters, Quantization, Topology, scalesim, topology, weights};
 
 /// A network with its weights, if it has any, and the dataset that it is made for.
 #[derive(Clone, Debug)]
@@ -14,6 +14,8 @@ pub struct Model {
     pub parameters: Option<Parameters>,
     /// Name or path of its dataset.
     pub dataset: Option<String>,
+    /// The quantization that its file states.
+    pub quantization: Option<Quantization>,
 }
 
 /// A network that ships with the project.
@@ -32,7 +34,7 @@ const SHIPPED: &[Shipped] = &[
     Shipped {
         name: "lenet_caffe",
         topology: include_str!("../../topologies/lenet_caffe.toml"),
-        weights: None,
+        weights: Some(include_bytes!("../../topologies/lenet_caffe.safetensors")),
     },
 ];
 
@@ -50,7 +52,8 @@ pub fn open(name_or_path: &str) -> Result<Model> {
     if let Some(shipped) = SHIPPED.iter().find(|shipped| shipped.name == name_or_path) {
         let Topology { network, dataset, .. } = topology::parse(shipped.name, shipped.topology)?;
         let weights = shipped.weights.map(|bytes| weights::parse(shipped.name, bytes, &network));
-        return Ok(Model { network, parameters: weights.transpose()?, dataset });
+        let parameters = weights.transpose()?;
+        return Ok(Model { network, parameters, dataset, quantization: None });
     }
     let path = Path::new(name_or_path);
     match path.extension().and_then(|extension| extension.to_str()) {
@@ -59,10 +62,11 @@ pub fn open(name_or_path: &str) -> Result<Model> {
             let folder = path.parent().unwrap_or(Path::new(""));
             let parameters =
                 file.map(|file| weights::read(&folder.join(file), &network)).transpose()?;
-            Ok(Model { network, parameters, dataset })
+            Ok(Model { network, parameters, dataset, quantization: None })
         }
         Some("csv") => {
-            Ok(Model { network: scalesim::read(path)?, parameters: None, dataset: None })
+            let network = scalesim::read(path)?;
+            Ok(Model { network, parameters: None, dataset: None, quantization: None })
         }
         _ => {
             let names: Vec<_> = shipped().collect();

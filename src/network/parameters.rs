@@ -36,6 +36,10 @@ impl Network {
                         add(name, vec![outputs]);
                     }
                 }
+                (Op::Constant, _) => {
+                    let shape = node.shape;
+                    add("value", vec![shape.channels, shape.height, shape.width]);
+                }
                 _ => {}
             }
         }

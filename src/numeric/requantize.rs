@@ -1,6 +1,6 @@
 //! The three requantizers: from an accumulator to an output word.
 //!
-//! Zero points are zero. The float32 multiply of [`RequantizerKind::Float32`] is part of its
+//! Words are centred: a stored word is the word here plus its zero point. The float32 multiply of [`RequantizerKind::Float32`] is part of its
 //! definition and the one place where a word passes through a float.
 
 use serde::{Deserialize, Serialize};
@@ -22,13 +22,17 @@ pub enum RequantizerKind {
 
 /// A requantizer with its scale and output format: `word ≈ acc · scale`.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Requantizer(Scheme);
+pub struct Requantizer {
+    scheme: Scheme,
+    low: i64,
+    high: i64,
+}
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Scheme {
     Shift { acc_frac: i32, output: Cast },
     MultiplierShift(MultiplierShift),
-    Float32 { scale: f32, output: Format },
+    Float32 { scale: f32 },
 }
 
 /// `acc · multiplier · 2^(left − 31 − right)`, one of `left` and `right` being zero.
@@ -40,8 +44,8 @@ struct MultiplierShift {
     /// Saturating cast into 32 bits, halves up: the accumulator, its left shift and the
     /// high half of the doubled product.
     word32: Cast,
-    /// The rounding right shift, halves away from zero, into the output format.
-    output: Cast,
+    /// The rounding right shift, halves away from zero.
+    divided: Cast,
 }
 
 impl Requantizer {
@@ -53,7 +57,7 @@ impl Requantizer {
     /// of two beyond their scales.
     pub fn new(kind: RequantizerKind, acc_frac: i32, output: Cast) -> Result<Self> {
         if kind == RequantizerKind::Shift {
-            return Ok(Self(Scheme::Shift { acc_frac, output }));
+            return Ok(Self::of(Scheme::Shift { acc_frac, output }, output.to()));
         }
         if output.overflow() != Overflow::Saturate {
             return Err(Error::new(
@@ -93,13 +97,15 @@ impl Requantizer {
             )
             .remedy("write the scale as multiplier · 2^(shift − 31)"));
         }
-        Ok(Self(Scheme::MultiplierShift(MultiplierShift {
+        let word32 = Format::new(true, 32, 0)?;
+        let scheme = Scheme::MultiplierShift(MultiplierShift {
             multiplier,
             left: shift.max(0).unsigned_abs(),
             right: shift.min(0).unsigned_abs(),
-            word32: Cast::new(Format::new(true, 32, 0)?, Rounding::HalfUp, Overflow::Saturate)?,
-            output: Cast::new(output.with_frac(0)?, Rounding::HalfAway, Overflow::Saturate)?,
-        })))
+            word32: Cast::new(word32, Rounding::HalfUp, Overflow::Saturate)?,
+            divided: Cast::new(word32, Rounding::HalfAway, Overflow::Saturate)?,
+        });
+        Ok(Self::of(scheme, output))
     }
 
     /// `float32` with a scale in units of the output's raw words for each unit of the
@@ -108,17 +114,32 @@ impl Requantizer {
         if !(scale.is_normal() && scale > 0.0) {
             return Err(scale_error(scale.into()));
         }
-        Ok(Self(Scheme::Float32 { scale, output }))
+        Ok(Self::of(Scheme::Float32 { scale }, output))
+    }
+
+    fn of(scheme: Scheme, output: Format) -> Self {
+        let end = |word: i128| word.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
+        Self { scheme, low: end(output.min()), high: end(output.max()) }
+    }
+
+    /// The requantizer that saturates to `low..=high`, each end brought into its format: the range
+    /// of a stored word less its zero point.
+    pub fn within(self, low: i64, high: i64) -> Self {
+        let low = low.clamp(self.low, self.high);
+        Self { low, high: high.clamp(low, self.high), ..self }
     }
 
     /// The output word of an accumulator. `random` is for stochastic rounding.
     #[inline]
     pub fn apply(self, acc: i64, random: u64) -> CastWord {
-        match self.0 {
+        let word = match self.scheme {
             Scheme::Shift { acc_frac, output } => output.apply(acc.into(), acc_frac, random),
             Scheme::MultiplierShift(scheme) => scheme.apply(acc),
-            Scheme::Float32 { scale, output } => float32(acc, scale, output),
-        }
+            Scheme::Float32 { scale } => float32(acc, scale),
+        };
+        let raw = word.raw.clamp(self.low.into(), self.high.into());
+        let overflowed = word.overflowed || raw != word.raw;
+        CastWord { raw, overflowed, underflowed: word.underflowed && !overflowed }
     }
 }
 
@@ -149,22 +170,21 @@ impl MultiplierShift {
         let shifted = self.word32.apply(i128::from(acc) << self.left, 0, 0);
         let high =
             self.word32.apply((shifted.raw as i64 * i64::from(self.multiplier)).into(), 31, 0);
-        let word = self.output.apply(high.raw, self.right as i32, 0);
+        let word = self.divided.apply(high.raw, self.right as i32, 0);
         CastWord {
             raw: word.raw,
-            overflowed: shifted.overflowed || word.overflowed,
-            underflowed: acc != 0 && self.multiplier != 0 && !word.overflowed && word.raw == 0,
+            overflowed: shifted.overflowed,
+            underflowed: acc != 0 && self.multiplier != 0 && word.raw == 0,
         }
     }
 }
 
-/// ONNX QLinearConv as the runtimes compute it: `saturate(rint(float32(acc) · scale))`.
-fn float32(acc: i64, scale: f32, output: Format) -> CastWord {
+/// ONNX QLinearConv as the runtimes compute it, before it saturates: `rint(float32(acc) · scale)`.
+fn float32(acc: i64, scale: f32) -> CastWord {
     let rounded = (acc as f32 * scale).round_ties_even();
     // Saturates at ±2^127, far beyond any word.
-    let exact = rounded as i128;
-    let raw = exact.clamp(output.min(), output.max());
-    CastWord { raw, overflowed: raw != exact, underflowed: acc != 0 && exact == 0 }
+    let raw = rounded as i128;
+    CastWord { raw, overflowed: false, underflowed: acc != 0 && raw == 0 }
 }
 
 #[cfg(test)]

@@ -5,16 +5,19 @@
 mod operands;
 mod outputs;
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use self::operands::Trained;
 use super::sites::{Fusion, Resolution};
 use super::{
-    AccumulatorSite, BatchNorm, Bias, Chain, Distribution, FixedSpec, FormatSpec, Layer, MacLayer,
-    Operation, Plan, QuantizedNetwork, QuantizerSpec, Seen, Site,
+    AccumulatorSite, BatchNorm, Bias, Chain, Distribution, FixedSpec, FormatSpec, HostModel, Layer,
+    MacLayer, Operation, Plan, QuantizedNetwork, QuantizerSpec, Seen, Site,
 };
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
+use crate::kernels::pool::Average;
 use crate::network::{
     Network, NodeId, Op, Parameters, PoolKind, check_parameters, fold_batch_norm,
 };
@@ -123,7 +126,17 @@ impl<'a> Lowering<'a> {
         for id in 0..network.nodes.len() {
             lowering.node(id)?;
         }
-        let network = QuantizedNetwork { name: network.name.clone(), layers: lowering.layers };
+        let host = lowering.layers.iter().any(|l| matches!(l.operation, Operation::Host { .. }));
+        let network = QuantizedNetwork {
+            name: network.name.clone(),
+            layers: lowering.layers,
+            host: host.then(|| {
+                let (network, parameters) = (network.clone(), Parameters::new());
+                Arc::new(HostModel { network, parameters })
+            }),
+            takes_words: false,
+            gives_words: false,
+        };
         Ok(Lowered { network, sites: lowering.rows })
     }
 
@@ -151,19 +164,33 @@ impl<'a> Lowering<'a> {
             let input = self.network.nodes[node.inputs[0]].shape;
             Window { kernel: [input.height, input.width], ..Window::POINT }
         };
-        let pool = |kind, window| match kind {
-            PoolKind::Max => Operation::MaxPool(window),
-            PoolKind::Average => Operation::AveragePool(window),
+        let pool = |kind, window| {
+            let average = match kind {
+                PoolKind::Max => return Operation::MaxPool(window),
+                PoolKind::Average => Average::Inside,
+                PoolKind::PaddedAverage => Average::Padded,
+            };
+            Operation::AveragePool { window, average, rescale: None }
         };
         Ok(match node.op {
             Op::Input => Operation::Input,
-            Op::Activation(_) => Operation::Activation,
+            Op::Activation(_) | Op::Identity => Operation::Activation,
             Op::Pool { kind, window } => pool(kind, window),
             Op::GlobalPool(kind) => pool(kind, whole()),
-            Op::Add => Operation::Add,
-            Op::Concat => Operation::Concat,
-            Op::Flatten => Operation::Flatten,
-            Op::Softmax => Operation::Softmax,
+            Op::Add => Operation::Add(None),
+            Op::Mul => Operation::Mul(None),
+            Op::Concat => Operation::Concat(Vec::new()),
+            Op::Pad(padding) => Operation::Pad(padding),
+            Op::Flatten(order) => Operation::Flatten(order),
+            Op::Softmax => Operation::Host { node: id, quantized: false },
+            Op::Lrn(_) => Operation::Host { node: id, quantized: true },
+            Op::Constant => {
+                return Err(Error::new(
+                    &node.name,
+                    "is a constant map, which a plan cannot quantize",
+                )
+                .remedy("use a network whose constants are factors or offsets by channel"));
+            }
             Op::Conv { .. } | Op::Dense { .. } | Op::BatchNorm { .. } => {
                 return Err(Error::new(&node.name, "a multiply-accumulate layer without an input"));
             }
@@ -180,7 +207,8 @@ impl<'a> Lowering<'a> {
         let bias = self.bias(id, product_frac)?;
         let product = self.product(id, product_frac)?;
         let accumulator = self.accumulator(id, product_frac)?;
-        Ok(MacLayer { geometry, weights, bias, activations, product, accumulator })
+        let rescale = None;
+        Ok(MacLayer { geometry, weights, bias, activations, product, accumulator, rescale })
     }
 
     fn weights(&mut self, id: NodeId) -> Result<Words> {

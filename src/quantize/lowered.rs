@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::numeric::{Cast, Format, Overflow, Rounding};
+use crate::kernels::elementwise::ScaledSum;
+use crate::kernels::pool::Average;
+use crate::network::{FlattenOrder, Network, NodeId, Parameters};
+use crate::numeric::{Cast, Format, Overflow, RequantizerKind, Rounding};
 use crate::tensor::{ConvGeometry, Shape, Window, Words};
 
 /// A network of integer layers in topological order.
@@ -12,6 +15,21 @@ pub struct QuantizedNetwork {
     pub name: String,
     /// Layers in topological order; the last is the output.
     pub layers: Vec<Layer>,
+    /// What [`Operation::Host`] computes, if there is one.
+    pub host: Option<Arc<HostModel>>,
+    /// Whether the input is given as stored words instead of real values.
+    pub takes_words: bool,
+    /// Whether the output is given as stored words instead of real values.
+    pub gives_words: bool,
+}
+
+/// The float operators that the host computes.
+#[derive(Clone, PartialEq, Debug)]
+pub struct HostModel {
+    /// The float network; [`Operation::Host`] names nodes of it.
+    pub network: Network,
+    /// Parameters of those nodes.
+    pub parameters: Parameters,
 }
 
 /// An integer layer.
@@ -38,6 +56,44 @@ pub struct Output {
     pub clamp: Option<Clamp>,
     /// Further quantizers, on words, in this order.
     pub maps: Vec<WordMap>,
+    /// What the words stand for, where it is not given by their format alone.
+    pub affine: Option<Affine>,
+}
+
+/// The meaning of affine words. Words are held centred, `c = q − zero point`, so that 0 is 0; what
+/// an accelerator stores is q.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Affine {
+    /// `real = scale · c`: one, or one by channel.
+    pub scales: Vec<f32>,
+    /// Zero point.
+    pub zero_point: i64,
+    /// Format of the stored words.
+    pub stored: Format,
+}
+
+impl Affine {
+    /// The scale of channel `channel`.
+    pub fn scale(&self, channel: usize) -> f32 {
+        *self.scales.get(channel).unwrap_or(&self.scales[0])
+    }
+
+    /// The smallest format of the centred words: unsigned where the zero point is the smallest
+    /// word, a bit wider than the stored one where it is neither that nor in the middle.
+    pub fn centred(&self) -> Format {
+        let [low, high] = self.range().map(i128::from);
+        let bits = self.stored.bits();
+        [(false, bits), (true, bits), (true, bits + 1)]
+            .into_iter()
+            .filter_map(|(signed, bits)| Format::new(signed, bits, 0).ok())
+            .find(|format| format.contains(low) && format.contains(high))
+            .unwrap_or(self.stored)
+    }
+
+    /// Smallest and largest centred word.
+    pub fn range(&self) -> [i64; 2] {
+        [self.stored.min(), self.stored.max()].map(|word| word as i64 - self.zero_point)
+    }
 }
 
 impl Output {
@@ -96,21 +152,61 @@ pub enum Operation {
     Input,
     /// Convolution, dense or kept batch normalization.
     Mac(Box<MacLayer>),
-    /// An activation function on its own: the cast, then the clamp.
+    /// An activation function on its own, or a change of format: the cast, the clamp, the maps.
     Activation,
     /// Maximum over a window; padding never wins.
     MaxPool(Window),
-    /// Average over a window, its positions inside the map: the exact quotient, cast.
-    AveragePool(Window),
-    /// Sum of inputs, aligned exactly, cast once.
-    Add,
-    /// Concatenation along channels, each part cast.
-    Concat,
-    /// C × H × W to a vector in the order channel, row, column.
-    Flatten,
-    /// Softmax over the dequantized words, on the host, in float; the last layer only. Its words
-    /// are its input's.
-    Softmax,
+    /// Average over a window.
+    AveragePool {
+        /// The window.
+        window: Window,
+        /// What becomes of the sum.
+        average: Average,
+        /// Scale of the sum, where that makes it the average.
+        rescale: Option<Rescale>,
+    },
+    /// Sum of inputs: aligned exactly and cast once, or scaled.
+    Add(Option<ScaledSum>),
+    /// Product of two inputs, cast once or rescaled.
+    Mul(Option<Rescale>),
+    /// Concatenation along channels, each part cast, after its table if there is one.
+    Concat(Vec<Option<Arc<[i64]>>>),
+    /// Zeros around a map: top, left, bottom, right.
+    Pad([usize; 4]),
+    /// C × H × W to a vector in this order.
+    Flatten(FlattenOrder),
+    /// Words that are the same for every image, channels-last.
+    Constant(Words),
+    /// A node of the [`HostModel`]: its float definition on the values of the inputs' words, in
+    /// float32. Where `quantized`, its output site makes words of the result; else only other host
+    /// layers read it.
+    Host {
+        /// Node of the host's network.
+        node: NodeId,
+        /// Whether it writes words.
+        quantized: bool,
+    },
+}
+
+impl HostModel {
+    /// A model of one operator over inputs of the given shapes, for tests.
+    #[cfg(test)]
+    pub fn softmax(features: usize) -> (Self, NodeId) {
+        let mut builder = crate::network::Builder::new("host");
+        let input = builder.input("input", Shape::vector(features)).expect("a vector");
+        let node = builder.softmax("softmax", input).expect("a softmax");
+        let network = builder.finish().expect("a network");
+        (Self { network, parameters: Parameters::new() }, node)
+    }
+}
+
+/// How the results of a layer with affine words become words.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Rescale {
+    /// The requantizer; `None` is the hardware's.
+    pub kind: Option<RequantizerKind>,
+    /// Output words for each unit of the result: one, or one by output channel.
+    pub scales: Vec<f64>,
 }
 
 impl Operation {
@@ -121,11 +217,14 @@ impl Operation {
             Self::Mac(layer) => layer.name(),
             Self::Activation => "activation",
             Self::MaxPool(_) => "max_pool",
-            Self::AveragePool(_) => "average_pool",
-            Self::Add => "add",
-            Self::Concat => "concat",
-            Self::Flatten => "flatten",
-            Self::Softmax => "softmax",
+            Self::AveragePool { .. } => "average_pool",
+            Self::Add(_) => "add",
+            Self::Mul(_) => "mul",
+            Self::Concat(_) => "concat",
+            Self::Pad(_) => "pad",
+            Self::Flatten(_) => "flatten",
+            Self::Constant(_) => "constant",
+            Self::Host { .. } => "host",
         }
     }
 }
@@ -145,6 +244,9 @@ pub struct MacLayer {
     pub product: Option<Cast>,
     /// The accumulator.
     pub accumulator: AccumulatorSite,
+    /// From the accumulator to affine words; `None` where binary points say it all, or the
+    /// accumulators themselves are the output.
+    pub rescale: Option<Rescale>,
 }
 
 impl MacLayer {

@@ -14,7 +14,8 @@ mod synthetic;
 pub use distribution::{Distribution, Histogram};
 pub use lower::{Lowered, SiteRow, lower};
 pub use lowered::{
-    AccumulatorSite, Bias, Clamp, Layer, MacLayer, Operation, Output, QuantizedNetwork, WordMap,
+    AccumulatorSite, Affine, Bias, Clamp, HostModel, Layer, MacLayer, Operation, Output,
+    QuantizedNetwork, Rescale, WordMap,
 };
 pub use plan::{BatchNorm, Method, Plan, Rule, SHIPPED};
 pub use quantizer::{

@@ -43,7 +43,7 @@ impl fmt::Display for Site {
     }
 }
 
-/// Which activation functions are computed within the layer before them: by node, the activation
+/// Which activation functions are computed within the layer before them: by node, the clipping
 /// function that a multiply-accumulate layer or an addition takes in, its only reader.
 pub(super) struct Fusion {
     /// By node: the activation function fused into it.
@@ -59,7 +59,8 @@ impl Fusion {
         nodes.iter().flat_map(|node| &node.inputs).for_each(|&input| readers[input] += 1);
         let (mut activation, mut absorbed) = (vec![None; nodes.len()], vec![false; nodes.len()]);
         for (id, node) in nodes.iter().enumerate() {
-            if let (Op::Activation(_), &[input]) = (&node.op, &node.inputs[..])
+            if let (Op::Activation(function), &[input]) = (&node.op, &node.inputs[..])
+                && function.bounds().is_some()
                 && readers[input] == 1
                 && takes_activation(&nodes[input].op)
             {
@@ -77,7 +78,7 @@ impl Fusion {
 }
 
 fn takes_activation(op: &Op) -> bool {
-    matches!(op, Op::Conv { .. } | Op::Dense { .. } | Op::BatchNorm { .. } | Op::Add)
+    matches!(op, Op::Conv { .. } | Op::Dense { .. } | Op::BatchNorm { .. } | Op::Add | Op::Mul)
 }
 
 /// The sites of an operator.
@@ -90,16 +91,21 @@ fn sites(op: &Op) -> &'static [Site] {
         Op::Conv { bias: false, .. } | Op::Dense { bias: false } => {
             &[Weights, Activations, Product, Accumulator, Output]
         }
+        Op::Pool { kind: PoolKind::Max, .. }
+        | Op::GlobalPool(PoolKind::Max)
+        | Op::Pad(_)
+        | Op::Flatten(_)
+        | Op::Softmax => &[],
         Op::Input
         | Op::Activation(_)
         | Op::Add
+        | Op::Mul
+        | Op::Lrn(_)
+        | Op::Identity
+        | Op::Constant
         | Op::Concat
-        | Op::Pool { kind: PoolKind::Average, .. }
-        | Op::GlobalPool(PoolKind::Average) => &[Output],
-        Op::Pool { kind: PoolKind::Max, .. }
-        | Op::GlobalPool(PoolKind::Max)
-        | Op::Flatten
-        | Op::Softmax => &[],
+        | Op::Pool { .. }
+        | Op::GlobalPool(_) => &[Output],
     }
 }
 

@@ -24,16 +24,7 @@ pub fn to_terminal(report: &Report) -> String {
             grouped(network.macs as f64)
         ),
     );
-    line(
-        &mut out,
-        "hardware",
-        format!(
-            "{} · {} · {} MHz",
-            hardware.name,
-            hardware.description,
-            short(hardware.clock_hz / 1e6)
-        ),
-    );
+    line(&mut out, "hardware", format!("{} · {}", hardware.name, hardware.description));
     line(&mut out, "plan", report.plan.clone());
     line(
         &mut out,
@@ -103,7 +94,7 @@ pub fn ruled_table(header: &[&str], left: usize) -> Table {
     let mut table = Table::new();
     table.load_style(RULED).set_header(header);
     for (index, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, 2));
+        column.set_padding((0, 1));
         if index >= left {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -113,8 +104,18 @@ pub fn ruled_table(header: &[&str], left: usize) -> Table {
 
 fn layers(report: &Report) -> Table {
     let header = [
-        "layer", "op", "output", "MACs", "zero act", "zero w", "cycles", "dense", "saved", "stall",
-        "util", "acc bits",
+        "layer",
+        "op",
+        "output",
+        "MACs",
+        "zero\nact",
+        "zero\nw",
+        "cycles",
+        "dense",
+        "saved",
+        "stall",
+        "util",
+        "acc\nbits",
     ];
     let mut table = ruled_table(&header, 3);
     let row = |name: &str, op: &str, shape: String, figures: &Figures, bits: String| {
@@ -147,9 +148,10 @@ fn layers(report: &Report) -> Table {
 fn energy(report: &Report) -> Table {
     let components: Vec<&String> =
         report.totals.energy_pj.keys().filter(|name| *name != "total").collect();
+    let broken: Vec<String> = components.iter().map(|name| name.replace('_', "\n")).collect();
     let header: Vec<&str> = ["energy, nJ"]
         .into_iter()
-        .chain(components.iter().map(|name| name.as_str()))
+        .chain(broken.iter().map(String::as_str))
         .chain(["total"])
         .collect();
     let mut table = ruled_table(&header, 1);
@@ -169,7 +171,7 @@ fn traffic(report: &Report) -> Table {
     let levels: Vec<&String> = report.totals.traffic_bytes.keys().collect();
     let mut header = vec!["traffic, bytes".to_owned()];
     for level in &levels {
-        header.extend([format!("{level} read"), format!("{level} write")]);
+        header.extend([format!("{level}\nread"), format!("{level}\nwrite")]);
     }
     let mut table = ruled_table(&header.iter().map(String::as_str).collect::<Vec<_>>(), 1);
     let row = |name: &str, figures: &Figures| -> Vec<String> {

@@ -63,7 +63,7 @@ impl Simulator {
         let words = BoundNetwork::bind(network, &hardware.datapath, seed)?;
         let feature_map = |index: usize| {
             let layer = &words.layers()[index];
-            FeatureMap { shape: layer.shape(), bits: layer.format().bits() }
+            FeatureMap { shape: layer.shape(), bits: layer.stored_bits() }
         };
         let model = |(index, layer): (usize, &crate::quantize::Layer)| {
             let bound = &words.layers()[index];
@@ -96,7 +96,7 @@ impl Simulator {
         match layer.mac() {
             Some(mac) => mac.problem().bits,
             None => {
-                let output = layer.format().bits();
+                let output = layer.stored_bits();
                 OperandBits { weights: 0, bias: 0, activations: output, accumulator: 0, output }
             }
         }

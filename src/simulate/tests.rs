@@ -2,8 +2,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::hardware::*;
+use crate::kernels::pool::Average;
 use crate::mapping::tests::{BITS, KEEP_ZEROS, any_problem, hardware, problem, square, systolic};
 use crate::mapping::{LayerProblem, covered};
+use crate::network::FlattenOrder;
 use crate::quantize::Operation;
 use crate::simulate::arrays::{LanesScratch, fold_cycles};
 use crate::tensor::{Bitmap, ConvGeometry, Shape, Window};
@@ -244,7 +246,7 @@ fn pooling_streams_once_and_counts_its_window_positions() {
     assert_eq!(counts.activations, Density { elements: 6 * 28 * 28, nonzero: 5 });
     // One tile: 4704 bytes in, 1176 out, 8 bytes a cycle.
     assert_eq!(counts.cycles.stall, 588 + 147);
-    let average = model(Operation::AveragePool(window));
+    let average = model(Operation::AveragePool { window, average: Average::Inside, rescale: None });
     assert_eq!(average.vector_operations, 6 * 14 * 14 * 5);
 }
 
@@ -255,10 +257,10 @@ fn views_cost_nothing_and_sums_read_every_input() {
     let model = |operation: Operation, inputs: &[FeatureMap]| {
         VectorModel::new("layer", &operation, inputs, map, &hardware).expect("fits").count(0)
     };
-    let flatten = model(Operation::Flatten, &[map]);
+    let flatten = model(Operation::Flatten(FlattenOrder::ChannelsFirst), &[map]);
     assert_eq!((flatten.cycles, flatten.vector_operations), (Cycles::default(), 0));
     assert_eq!(flatten.memory, vec![Accesses::default(); 4]);
-    let add = model(Operation::Add, &[map; 3]);
+    let add = model(Operation::Add(None), &[map; 3]);
     assert_eq!(add.vector_operations, 3 * 36);
     assert_eq!(add.memory[0].read_bits[0], 3 * 36 * 8);
     assert_eq!(add.memory[0].write_bits[2], 36 * 8);

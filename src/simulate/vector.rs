@@ -6,9 +6,10 @@
 //! | max pooling | one comparison per window position inside the map |
 //! | average pooling | one addition per window position inside the map, one division per output |
 //! | add | one addition per output and input after the first, one cast per output |
+//! | mul | one multiplication and one cast per output |
 //! | concat | one cast per output |
 //! | activation | one per output |
-//! | input, flatten, softmax | none: a view, or work of the host |
+//! | input, constant, pad, flatten, host | none: a view, or work of the host |
 //!
 //! Cycles are `⌈operations / lanes⌉`. Multiply-accumulate layers requantize on the vector unit too,
 //! one operation per output word, while the array works on.
@@ -39,11 +40,16 @@ impl FeatureMap {
 pub fn operations(operation: &Operation, inputs: &[FeatureMap], output: Shape) -> u64 {
     let outputs = output.len() as u64;
     match operation {
-        Operation::Input | Operation::Flatten | Operation::Softmax => 0,
-        Operation::Mac(_) | Operation::Activation | Operation::Concat => outputs,
-        Operation::Add => outputs * inputs.len() as u64,
+        Operation::Input
+        | Operation::Constant(_)
+        | Operation::Pad(_)
+        | Operation::Flatten(_)
+        | Operation::Host { .. } => 0,
+        Operation::Mac(_) | Operation::Activation | Operation::Concat(_) => outputs,
+        Operation::Add(_) => outputs * inputs.len() as u64,
+        Operation::Mul(_) => 2 * outputs,
         Operation::MaxPool(window) => positions(window, inputs, output),
-        Operation::AveragePool(window) => positions(window, inputs, output) + outputs,
+        Operation::AveragePool { window, .. } => positions(window, inputs, output) + outputs,
     }
 }
 
@@ -77,12 +83,20 @@ impl VectorModel {
             ..LayerCounts::default()
         };
         let traffic = |operation: &Operation| match operation {
-            Operation::Input | Operation::Flatten | Operation::Softmax | Operation::Mac(_) => None,
-            Operation::Activation | Operation::Add | Operation::Concat => {
+            Operation::Input
+            | Operation::Constant(_)
+            | Operation::Pad(_)
+            | Operation::Flatten(_)
+            | Operation::Host { .. }
+            | Operation::Mac(_) => None,
+            Operation::Activation
+            | Operation::Add(_)
+            | Operation::Mul(_)
+            | Operation::Concat(_) => {
                 let bits = inputs.iter().map(FeatureMap::total_bits).sum();
                 Some((bits, bits, inputs.iter().map(|map| u64::from(map.bits)).sum()))
             }
-            Operation::MaxPool(window) | Operation::AveragePool(window) => {
+            Operation::MaxPool(window) | Operation::AveragePool { window, .. } => {
                 let outputs = [output.shape.height, output.shape.width];
                 let bits = |per_channel: fn(Shape, &Window, [usize; 2]) -> u64| {
                     let of = |map: &FeatureMap| {

@@ -3,6 +3,7 @@
 //! Nothing but the network, the datapath and the seed may reach a word.
 
 mod bind;
+mod host;
 mod input;
 mod mac;
 #[cfg(test)]
@@ -11,10 +12,14 @@ mod tests;
 pub use mac::BoundMac;
 
 use crate::error::{Error, Result};
-use crate::kernels::pool::{Pool, Sink};
+use std::sync::Arc;
+
+use crate::kernels::elementwise::ScaledSum;
+use crate::kernels::pool::{Average, Pool, Sink};
 use crate::kernels::{Epilogue, LayerDraws, MacScratch, Site, SiteEvents, elementwise, maps};
+use crate::network::{FlattenOrder, NodeId};
 use crate::numeric::Format;
-use crate::quantize::{Output, WordMap};
+use crate::quantize::{Affine, HostModel, Output, WordMap};
 use crate::tensor::{Shape, Words};
 
 /// A network whose every site is resolved for a datapath, ready to run; shared by threads, each of
@@ -23,6 +28,9 @@ use crate::tensor::{Shape, Words};
 pub struct BoundNetwork {
     name: String,
     layers: Vec<BoundLayer>,
+    host: Option<Arc<HostModel>>,
+    takes_words: bool,
+    gives_words: bool,
     seed: u64,
 }
 
@@ -36,6 +44,7 @@ pub struct BoundLayer {
     epilogue: Epilogue,
     maps: Vec<WordMap>,
     format: Format,
+    affine: Option<Affine>,
 }
 
 /// What a layer does.
@@ -45,13 +54,17 @@ enum Step {
     Mac(Box<BoundMac>),
     Activation,
     MaxPool(Pool),
-    AveragePool(Pool),
-    Add,
-    Concat,
+    AveragePool(Pool, Average),
+    Add(Option<ScaledSum>),
+    Mul,
+    Concat(Vec<Option<Arc<[i64]>>>),
+    /// Of a map of this shape.
+    Pad(Shape, [usize; 4]),
     /// From a map of this shape.
-    Flatten(Shape),
-    /// The words are the input's; the function is the host's.
-    Softmax,
+    Flatten(Shape, FlattenOrder),
+    Constant(Words),
+    /// A node of the host's network, and whether its values become words.
+    Host(NodeId, bool),
 }
 
 impl BoundLayer {
@@ -75,6 +88,25 @@ impl BoundLayer {
         self.format
     }
 
+    /// Width of the words as they are stored.
+    pub fn stored_bits(&self) -> u32 {
+        self.affine.as_ref().map_or(self.format, |affine| affine.stored).bits()
+    }
+
+    /// What `word` of channel `channel` stands for. An affine word is `float32(word) · scale`, a
+    /// product in float32 as ONNX defines it.
+    pub fn value(&self, word: i64, channel: usize) -> f32 {
+        match &self.affine {
+            Some(affine) => word as f32 * affine.scale(channel),
+            None => self.format.value(word.into()) as f32,
+        }
+    }
+
+    /// Whether it writes words; the float values of others are the host's own.
+    pub fn writes_words(&self) -> bool {
+        !matches!(self.step, Step::Host(_, false))
+    }
+
     /// The sites and kernel, if it is a multiply-accumulate layer.
     pub fn mac(&self) -> Option<&BoundMac> {
         match &self.step {
@@ -90,8 +122,10 @@ impl BoundLayer {
         });
         let formats = std::iter::once(self.epilogue.cast.to()).chain(tables);
         let mac = self.mac();
+        let len = if self.writes_words() { self.shape.len() } else { 0 };
         LayerState {
-            stages: formats.map(|format| Words::zeros(format, self.shape.len())).collect(),
+            stages: formats.map(|format| Words::zeros(format, len)).collect(),
+            values: Vec::new(),
             operands: mac.and_then(BoundMac::operands),
             scratch: mac.map(|mac| mac.kernel().scratch()),
             events: SiteEvents::default(),
@@ -112,6 +146,8 @@ pub struct ImageState {
 struct LayerState {
     /// The words of the cast, then those of each table; the last are the layer's.
     stages: Vec<Words>,
+    /// The values of a host's layer that writes no words.
+    values: Vec<f32>,
     /// Incoming words after the cast before the multipliers, if there is one.
     operands: Option<Words>,
     scratch: Option<MacScratch>,
@@ -177,7 +213,10 @@ impl BoundNetwork {
         let layer = &self.layers[input];
         let LayerState { stages, events, .. } = &mut state.layers[input];
         let draws = LayerDraws::new(self.seed, input, image);
-        input::quantize(layer, values, &mut stages[0], draws, &mut events.output)?;
+        input::check(layer, values, self.takes_words)?;
+        let mut real = values.to_vec();
+        self.real_input(&mut real);
+        input::quantize(layer, &real, &mut stages[0], draws, &mut events.output);
         layer.map_words(&mut state.layers[input], &mut state.magnitudes);
         Ok(())
     }
@@ -188,6 +227,10 @@ impl BoundNetwork {
     pub fn run_image(&self, image: usize, state: &mut ImageState) {
         let computed = |&index: &usize| !matches!(self.layers[index].step, Step::Input);
         for index in (0..self.layers.len()).filter(computed) {
+            if let Step::Host(node, quantized) = self.layers[index].step {
+                self.run_host(index, node, quantized, image, state);
+                continue;
+            }
             let (done, rest) = state.layers.split_at_mut(index);
             let inputs = self.layers[index].inputs.iter().map(|&input| done[input].words());
             let slot = &mut rest[0];
@@ -217,25 +260,44 @@ impl BoundNetwork {
     }
 
     /// The network's outputs for the image, in the order channel, row, column: the values of the
-    /// last layer's words, or their softmax, computed in `f64` on the host, if it is one.
+    /// last layer, or its stored words where the network gives those.
     pub fn outputs(&self, state: &ImageState) -> Vec<f32> {
         let (Some(layer), Some(last)) = (self.layers.last(), state.layers.last()) else {
             return Vec::new();
         };
-        let Shape { channels, .. } = layer.shape;
-        let pixels = layer.shape.pixels();
-        let values = (0..layer.shape.len()).map(|element| {
-            let raw = last.words().get(element % pixels * channels + element / pixels);
-            layer.format.value(raw.into())
-        });
-        match layer.step {
-            Step::Softmax => softmax(&values.collect::<Vec<_>>()),
-            _ => values.map(|value| value as f32).collect(),
+        match &layer.affine {
+            Some(affine) if self.gives_words => {
+                let stored = |word: i64| (word + affine.zero_point) as f32;
+                elements(layer.shape).map(|(at, _)| stored(last.words().get(at))).collect()
+            }
+            _ => self.values(self.layers.len() - 1, state),
+        }
+    }
+
+    /// The values that layer `index` wrote, in the order channel, row, column.
+    pub fn values(&self, index: usize, state: &ImageState) -> Vec<f32> {
+        let (layer, state) = (&self.layers[index], &state.layers[index]);
+        if !layer.writes_words() {
+            return state.values.clone();
+        }
+        let words = state.words();
+        elements(layer.shape).map(|(at, channel)| layer.value(words.get(at), channel)).collect()
+    }
+
+    /// The real values of an image that the dataset gives: those of the words of the input where
+    /// the network takes words.
+    pub fn real_input(&self, values: &mut [f32]) {
+        let input = self.input().map(|index| &self.layers[index]);
+        if let Some(affine) = input.and_then(|layer| layer.affine.as_ref())
+            && self.takes_words
+        {
+            let real = |word: f32| (word - affine.zero_point as f32) * affine.scale(0);
+            values.iter_mut().for_each(|value| *value = real(*value));
         }
     }
 
     fn run<'a>(
-        &self,
+        &'a self,
         index: usize,
         mut inputs: impl Iterator<Item = &'a Words> + Clone,
         image: usize,
@@ -245,34 +307,47 @@ impl BoundNetwork {
     ) {
         let layer = &self.layers[index];
         let draws = LayerDraws::new(self.seed, index, image);
-        let LayerState { stages, operands, scratch, events } = state;
+        let LayerState { stages, operands, scratch, events, .. } = state;
         let words = &mut stages[0];
         let output = &mut events.output;
         let e = &layer.epilogue;
         match (&layer.step, inputs.clone().next()) {
-            (Step::Input, _) | (_, None) => {}
+            (Step::Constant(constant), _) => words.clone_from(constant),
+            (Step::Input | Step::Host(..), _) | (_, None) => {}
             (Step::Mac(mac), Some(input)) => {
                 if let Some(scratch) = scratch {
                     mac.run(input, words, operands.as_mut(), scratch, draws, events);
                 }
             }
-            (Step::Activation | Step::Softmax, Some(input)) => {
+            (Step::Activation, Some(input)) => {
                 elementwise::cast(e, Site::Output, input, words, draws, output);
             }
             (Step::MaxPool(pool), Some(input)) => {
                 pool.maximum(input, draws, Sink { words, events: output, scratch: folded });
             }
-            (Step::AveragePool(pool), Some(input)) => {
-                pool.average(input, draws, Sink { words, events: output, scratch: folded });
+            (Step::AveragePool(pool, average), Some(input)) => {
+                let sink = Sink { words, events: output, scratch: folded };
+                pool.average(*average, input, draws, sink);
             }
-            (Step::Add, _) => elementwise::add(e, inputs, words, draws, output),
-            (Step::Concat, _) => {
+            (Step::Add(None), _) => elementwise::add(e, inputs, words, draws, output),
+            (Step::Add(Some(sum)), _) => elementwise::scaled_add(e, sum, inputs, words, output),
+            (Step::Mul, Some(a)) => {
+                let b = inputs.nth(1).unwrap_or(a);
+                let channels = layer.shape.channels;
+                elementwise::mul(e, [a, b], channels, words, draws, output);
+            }
+            (Step::Concat(tables), _) => {
                 let pixels = layer.shape.pixels();
-                elementwise::concat(e, pixels, &mut inputs, words, draws, output);
+                let tables = tables.iter().map(Option::as_deref).chain(std::iter::repeat(None));
+                elementwise::concat(e, pixels, inputs.zip(tables), words, draws, output);
             }
-            (Step::Flatten(shape), Some(input)) => {
-                elementwise::flatten(e, *shape, input, words, draws, output);
+            (Step::Pad(shape, padding), Some(input)) => {
+                elementwise::pad(*shape, *padding, input, words);
             }
+            (Step::Flatten(shape, FlattenOrder::ChannelsFirst), Some(input)) => {
+                elementwise::flatten(*shape, input, words);
+            }
+            (Step::Flatten(_, FlattenOrder::ChannelsLast), Some(input)) => words.clone_from(input),
         }
         layer.map_words(state, magnitudes);
     }
@@ -299,12 +374,10 @@ impl BoundLayer {
     }
 }
 
-/// `exp(x − max) / Σ exp(x − max)`.
-fn softmax(values: &[f64]) -> Vec<f32> {
-    let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let exponentials: Vec<f64> = values.iter().map(|value| (value - largest).exp()).collect();
-    let sum: f64 = exponentials.iter().sum();
-    exponentials.iter().map(|e| (e / sum) as f32).collect()
+/// Places in a channels-last map and channels of its elements, in the order channel, row, column.
+fn elements(shape: Shape) -> impl Iterator<Item = (usize, usize)> {
+    let (channels, pixels) = (shape.channels, shape.pixels());
+    (0..channels).flat_map(move |c| (0..pixels).map(move |pixel| (pixel * channels + c, c)))
 }
 
 /// The epilogue of an `output` site.

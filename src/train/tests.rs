@@ -2,7 +2,7 @@ use ndarray::{Array3, ArrayD, arr1, array};
 
 use super::*;
 use crate::dataset;
-use crate::network::{Activation, Builder};
+use crate::network::{Activation, Builder, FlattenOrder};
 use crate::tensor::{Shape, Window};
 
 /// Digits, and a network small enough to train in a blink.
@@ -16,7 +16,7 @@ fn tiny(classes: usize) -> Network {
     let input = builder.input("input", Shape::new(1, 28, 28)).unwrap();
     let conv = builder.conv("conv", input, 4, window, 1, true).unwrap();
     let relu = builder.activation("relu", conv, Activation::Relu).unwrap();
-    let flat = builder.flatten("flat", relu).unwrap();
+    let flat = builder.flatten("flat", relu, FlattenOrder::ChannelsFirst).unwrap();
     let dense = builder.dense("fc", flat, classes, true).unwrap();
     builder.softmax("softmax", dense).unwrap();
     builder.finish().unwrap()

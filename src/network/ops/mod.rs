@@ -15,6 +15,9 @@ pub mod concat;
 pub mod conv;
 pub mod dense;
 pub mod flatten;
+pub mod lrn;
+pub mod mul;
+pub mod pad;
 pub mod pool;
 pub mod softmax;
 #[cfg(test)]
@@ -51,13 +54,14 @@ impl NodeParameters<'_> {
     }
 }
 
-/// Computes a node other than an input over a batch. `parameters` were checked against `network`.
-pub(super) fn forward(
+/// Computes a node other than an input over a batch. `parameters` hold those of the node, of the
+/// shapes that `network` gives them.
+pub fn forward(
     network: &Network,
     id: NodeId,
     parameters: &Parameters,
     inputs: &[Maps],
-    output: MapsMut,
+    mut output: MapsMut,
 ) {
     let node = &network.nodes[id];
     let own = NodeParameters { node: &node.name, parameters };
@@ -81,8 +85,20 @@ pub(super) fn forward(
         }
         Op::Add => add::forward(inputs, output),
         Op::Concat => concat::forward(inputs, output),
-        Op::Flatten => flatten::forward(inputs[0], output),
+        Op::Mul => mul::forward(inputs, output),
+        Op::Lrn(lrn) => lrn::forward(lrn, inputs[0], output),
+        Op::Pad(padding) => pad::forward(*padding, inputs[0], output),
+        Op::Identity => output.assign(&inputs[0]),
+        Op::Constant => constant(own.get("value"), output),
+        Op::Flatten(order) => flatten::forward(*order, inputs[0], output),
         Op::Softmax => softmax::forward(inputs[0], output),
+    }
+}
+
+/// The same value for every image.
+fn constant(value: &ArrayD<f32>, mut output: MapsMut) {
+    for mut image in output.outer_iter_mut() {
+        image.iter_mut().zip(value).for_each(|(y, &x)| *y = x);
     }
 }
 
@@ -129,7 +145,7 @@ pub(super) fn backward(
         return gradients;
     }
     let mut first_channel = 0;
-    for (input, to) in inputs.iter().zip(input_gradients) {
+    for (index, (input, to)) in inputs.iter().zip(input_gradients).enumerate() {
         let channels = input.dim().1;
         if let Some(to) = to.as_mut().map(|g| g.view_mut()) {
             match &node.op {
@@ -143,9 +159,17 @@ pub(super) fn backward(
                 }
                 Op::Add => add::backward(gradient, to),
                 Op::Concat => concat::backward(first_channel, gradient, to),
-                Op::Flatten => flatten::backward(gradient, to),
+                Op::Mul => mul::backward(inputs[1 - index], gradient, to),
+                Op::Lrn(lrn) => lrn::backward(lrn, *input, output, gradient, to),
+                Op::Pad(padding) => pad::backward(*padding, gradient, to),
+                Op::Identity => add::backward(gradient, to),
+                Op::Flatten(order) => flatten::backward(*order, gradient, to),
                 Op::Softmax => softmax::backward(output, gradient, to),
-                Op::Input | Op::Conv { .. } | Op::Dense { .. } | Op::BatchNorm { .. } => {
+                Op::Input
+                | Op::Constant
+                | Op::Conv { .. }
+                | Op::Dense { .. }
+                | Op::BatchNorm { .. } => {
                     unreachable!("handled above, or without inputs")
                 }
             }

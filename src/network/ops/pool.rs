@@ -1,4 +1,5 @@
 //! Maximum and average pooling over the positions of the window that lie inside the map.
+//! An average that counts its padding divides by the whole window.
 
 use std::ops::Range;
 
@@ -21,8 +22,9 @@ pub fn forward(kind: PoolKind, window: &Window, input: Maps, mut output: MapsMut
                 let seen = positions(window, x.dim(), row, column, |r, c| x.slice(s![r, c]));
                 *y = match kind {
                     PoolKind::Max => seen.iter().fold(f32::NEG_INFINITY, |max, &x| max.max(x)),
-                    PoolKind::Average => {
-                        seen.iter().fold(0.0, |sum, x| sum + x) / seen.len() as f32
+                    PoolKind::Average | PoolKind::PaddedAverage => {
+                        let sum = seen.iter().fold(0.0, |sum, x| sum + x);
+                        sum / divisor(kind, window, seen.len()) as f32
                     }
                 };
             }
@@ -48,14 +50,26 @@ pub fn backward(
                 positions(window, x.dim(), row, column, |rows, columns| {
                     let seen = x.slice(s![rows.clone(), columns.clone()]);
                     let to = dx.slice_mut(s![rows, columns]);
-                    spread(kind, seen, dy, to);
+                    let divisor = divisor(kind, window, seen.len());
+                    spread(kind, seen, dy, divisor, to);
                 });
             }
         }
     }
 }
 
-fn spread(kind: PoolKind, seen: ArrayView2<f32>, dy: f32, mut to: ArrayViewMut2<f32>) {
+/// What a sum over `inside` positions is divided by.
+fn divisor(kind: PoolKind, window: &Window, inside: usize) -> usize {
+    if kind == PoolKind::PaddedAverage { window.taps() } else { inside }
+}
+
+fn spread(
+    kind: PoolKind,
+    seen: ArrayView2<f32>,
+    dy: f32,
+    divisor: usize,
+    mut to: ArrayViewMut2<f32>,
+) {
     match kind {
         PoolKind::Max => {
             let mut best = ([0, 0], seen[[0, 0]]);
@@ -66,8 +80,8 @@ fn spread(kind: PoolKind, seen: ArrayView2<f32>, dy: f32, mut to: ArrayViewMut2<
             }
             to[best.0] += dy;
         }
-        PoolKind::Average => {
-            let share = dy / seen.len() as f32;
+        PoolKind::Average | PoolKind::PaddedAverage => {
+            let share = dy / divisor as f32;
             to.mapv_inplace(|dx| dx + share);
         }
     }

@@ -2,7 +2,7 @@ use ndarray::{Array1, Array4, ArrayD, IxDyn, array};
 use proptest::prelude::*;
 
 use super::*;
-use crate::network::{Activation, Builder, PoolKind};
+use crate::network::{Activation, Builder, FlattenOrder, Lrn, PoolKind};
 use crate::tensor::{Shape, Window};
 
 /// Distinct values (k + ½) · 4 / n − 2 in a mixed order, so that neighbours differ by 4 / n and none
@@ -152,13 +152,49 @@ fn pool_gradients() {
 #[test]
 fn joining_gradients() {
     check_gradients(&[MAP; 3], |b, i| b.add("add", i));
+    check_gradients(&[MAP; 2], |b, i| b.mul("mul", [i[0], i[1]]));
+    check_gradients(&[MAP, Shape::vector(4)], |b, i| b.mul("scale", [i[0], i[1]]));
     check_gradients(&[MAP, Shape::new(2, 3, 4)], |b, i| b.concat("concat", i));
 }
 
 #[test]
 fn flatten_and_softmax_gradients() {
-    check_gradients(&[MAP], |b, i| b.flatten("flatten", i[0]));
+    check_gradients(&[MAP], |b, i| b.flatten("flatten", i[0], FlattenOrder::ChannelsFirst));
+    check_gradients(&[MAP], |b, i| b.flatten("flatten", i[0], FlattenOrder::ChannelsLast));
     check_gradients(&[Shape::new(5, 2, 1)], |b, i| b.softmax("softmax", i[0]));
+}
+
+#[test]
+fn padding_and_normalization_gradients() {
+    check_gradients(&[MAP], |b, i| b.pad("pad", i[0], [1, 0, 2, 3]));
+    let lrn = Lrn { size: 4, alpha: 0.5, beta: 0.75, bias: 1.0 };
+    check_gradients(&[Shape::new(5, 2, 1)], |b, i| b.lrn("lrn", i[0], lrn));
+}
+
+#[test]
+fn smooth_activation_gradients() {
+    let functions = [
+        Activation::LeakyRelu { slope: 0.25 },
+        Activation::Sigmoid,
+        Activation::HardSigmoid { alpha: 0.2, beta: 0.5 },
+        Activation::HardSwish,
+    ];
+    for function in functions {
+        check_gradients(&[MAP], |b, i| b.activation("activation", i[0], function));
+    }
+}
+
+/// Three channels 1, 2, 3 with size 2, of which the channel itself and the next are summed:
+/// 1 + 4, 4 + 9 and 9, halved, plus 1, to the power −1.
+#[test]
+fn normalization_by_hand() {
+    let lrn = Lrn { size: 2, alpha: 1.0, beta: 1.0, bias: 1.0 };
+    let network = node_over(&[Shape::vector(3)], |b, i| b.lrn("lrn", i[0], lrn));
+    let input = array![[[[1.0]], [[2.0]], [[3.0]]]];
+    let found = run(&network, &Parameters::new(), &[input]);
+    for (found, expected) in found.iter().zip([1.0 / 3.5, 2.0 / 7.5, 3.0 / 5.5]) {
+        assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+    }
 }
 
 /// Bit by bit: bias, then the products in the order channel, row, column, padding zeros included.
@@ -307,7 +343,8 @@ fn joins_keep_their_order() {
     assert_eq!(joined, array![[[[1.0, 2.0]], [[10.0, 20.0]], [[30.0, 40.0]]]]);
     let network = node_over(&[shapes[0]; 2], |b, i| b.add("add", i));
     assert_eq!(run(&network, &Parameters::new(), &[a.clone(), a]), array![[[[2.0, 4.0]]]]);
-    let network = node_over(&shapes[1..], |b, i| b.flatten("flatten", i[0]));
+    let network =
+        node_over(&shapes[1..], |b, i| b.flatten("flatten", i[0], FlattenOrder::ChannelsFirst));
     let flat = run(&network, &Parameters::new(), &[b]);
     assert_eq!(flat, array![[[[10.0]], [[20.0]], [[30.0]], [[40.0]]]]);
 }

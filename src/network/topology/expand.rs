@@ -73,7 +73,7 @@ impl<'a> Instance<'a> {
         T::from_value(found.get_ref()).ok_or_else(|| {
             let (value, expected) = (found.get_ref(), T::EXPECTED);
             let problem = format_args!("`{key}` is `{value}`, expected {expected}").to_string();
-            self.error(found.span(), problem, format_args!("write {expected}"))
+            self.error(found.span(), problem, "correct the value")
         })
     }
 

@@ -3,7 +3,7 @@
 use super::expand::Instance;
 use super::value::{FromValue, Pair, Padding, Value};
 use crate::error::{Error, Result};
-use crate::network::{Activation, Builder, NodeId, PoolKind};
+use crate::network::{Activation, Builder, FlattenOrder, Lrn, NodeId, PoolKind};
 use crate::tensor::{Shape, Window};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -15,41 +15,60 @@ enum Operator {
     Relu,
     Relu6,
     Clip,
+    LeakyRelu,
+    Sigmoid,
+    HardSigmoid,
+    HardSwish,
     MaxPool,
     AveragePool,
     GlobalMaxPool,
     GlobalAveragePool,
     Add,
+    Mul,
+    Lrn,
+    Pad,
     Concat,
     Flatten,
     Softmax,
 }
 
+/// The operators by name, and the keys that each takes beside those of every layer.
+const OPERATORS: &[(&str, Operator, &[&str])] = &[
+    ("conv", Operator::Conv, &CONV_KEYS),
+    ("depthwise_conv", Operator::DepthwiseConv, &DEPTHWISE_KEYS),
+    ("dense", Operator::Dense, &["channels", "bias"]),
+    ("batch_norm", Operator::BatchNorm, &["epsilon"]),
+    ("relu", Operator::Relu, &[]),
+    ("relu6", Operator::Relu6, &[]),
+    ("clip", Operator::Clip, &["low", "high"]),
+    ("leaky_relu", Operator::LeakyRelu, &["slope"]),
+    ("sigmoid", Operator::Sigmoid, &[]),
+    ("hard_sigmoid", Operator::HardSigmoid, &["alpha", "beta"]),
+    ("hard_swish", Operator::HardSwish, &[]),
+    ("max_pool", Operator::MaxPool, &["kernel", "stride", "padding"]),
+    ("average_pool", Operator::AveragePool, &["kernel", "stride", "padding", "count_padding"]),
+    ("global_max_pool", Operator::GlobalMaxPool, &[]),
+    ("global_average_pool", Operator::GlobalAveragePool, &[]),
+    ("add", Operator::Add, &[]),
+    ("mul", Operator::Mul, &[]),
+    ("lrn", Operator::Lrn, &["size", "alpha", "beta", "bias"]),
+    ("pad", Operator::Pad, &["padding"]),
+    ("concat", Operator::Concat, &[]),
+    ("flatten", Operator::Flatten, &[]),
+    ("softmax", Operator::Softmax, &[]),
+];
+
+const CONV_KEYS: [&str; 8] =
+    ["channels", "multiplier", "kernel", "stride", "padding", "dilation", "groups", "bias"];
+const DEPTHWISE_KEYS: [&str; 6] =
+    ["multiplier", "kernel", "stride", "padding", "dilation", "bias"];
+
 impl FromValue for Operator {
-    const EXPECTED: &'static str = "an operator: conv, depthwise_conv, dense, batch_norm, relu, \
-        relu6, clip, max_pool, average_pool, global_max_pool, global_average_pool, add, concat, \
-        flatten or softmax";
+    const EXPECTED: &'static str = "the name of an operator";
 
     fn from_value(value: &Value) -> Option<Self> {
         let Value::Text(name) = value else { return None };
-        Some(match &name[..] {
-            "conv" => Self::Conv,
-            "depthwise_conv" => Self::DepthwiseConv,
-            "dense" => Self::Dense,
-            "batch_norm" => Self::BatchNorm,
-            "relu" => Self::Relu,
-            "relu6" => Self::Relu6,
-            "clip" => Self::Clip,
-            "max_pool" => Self::MaxPool,
-            "average_pool" => Self::AveragePool,
-            "global_max_pool" => Self::GlobalMaxPool,
-            "global_average_pool" => Self::GlobalAveragePool,
-            "add" => Self::Add,
-            "concat" => Self::Concat,
-            "flatten" => Self::Flatten,
-            "softmax" => Self::Softmax,
-            _ => return None,
-        })
+        OPERATORS.iter().find(|(known, ..)| known == name).map(|&(_, operator, _)| operator)
     }
 }
 
@@ -101,16 +120,54 @@ fn add(
             let (low, high) = (required(layer, "low")?, required(layer, "high")?);
             builder.activation(name, one()?, Activation::Clip { low, high })
         }
-        Operator::MaxPool | Operator::AveragePool => {
+        Operator::LeakyRelu => {
+            let slope = required(layer, "slope")?;
+            builder.activation(name, one()?, Activation::LeakyRelu { slope })
+        }
+        Operator::Sigmoid => builder.activation(name, one()?, Activation::Sigmoid),
+        Operator::HardSigmoid => {
+            let (alpha, beta) = (required(layer, "alpha")?, required(layer, "beta")?);
+            builder.activation(name, one()?, Activation::HardSigmoid { alpha, beta })
+        }
+        Operator::HardSwish => builder.activation(name, one()?, Activation::HardSwish),
+        Operator::MaxPool => {
             let window = window(layer, operator, builder.shape(one()?))?;
-            builder.pool(name, one()?, operator.pool_kind(), window)
+            builder.pool(name, one()?, PoolKind::Max, window)
         }
-        Operator::GlobalMaxPool | Operator::GlobalAveragePool => {
-            builder.global_pool(name, one()?, operator.pool_kind())
+        Operator::AveragePool => {
+            let window = window(layer, operator, builder.shape(one()?))?;
+            let kind = match layer.get("count_padding")?.unwrap_or(false) {
+                true => PoolKind::PaddedAverage,
+                false => PoolKind::Average,
+            };
+            builder.pool(name, one()?, kind, window)
         }
+        Operator::GlobalMaxPool => builder.global_pool(name, one()?, PoolKind::Max),
+        Operator::GlobalAveragePool => builder.global_pool(name, one()?, PoolKind::Average),
         Operator::Add => builder.add(name, inputs),
+        Operator::Mul => match inputs {
+            &[left, right] => builder.mul(name, [left, right]),
+            _ => Err(layer.error(
+                layer.operator().span(),
+                format_args!("lists {} inputs, but multiplies two", inputs.len()),
+                "list two layers",
+            )),
+        },
+        Operator::Lrn => {
+            let (size, alpha) = (required(layer, "size")?, required(layer, "alpha")?);
+            let (beta, bias) = (required(layer, "beta")?, layer.get("bias")?.unwrap_or(1.0));
+            builder.lrn(name, one()?, Lrn { size, alpha, beta, bias })
+        }
+        Operator::Pad => match required(layer, "padding")? {
+            Padding::Sides(sides) => builder.pad(name, one()?, sides),
+            Padding::Same => Err(layer.error(
+                layer.operator().span(),
+                "has no window, so `padding` cannot be \"same\"",
+                "state how many pixels to pad",
+            )),
+        },
         Operator::Concat => builder.concat(name, inputs),
-        Operator::Flatten => builder.flatten(name, one()?),
+        Operator::Flatten => builder.flatten(name, one()?, FlattenOrder::ChannelsFirst),
         Operator::Softmax => builder.softmax(name, one()?),
     }
 }
@@ -167,50 +224,17 @@ fn missing(layer: &Instance, key: &str) -> Error {
 
 /// Refuses keys that the operator does not take.
 fn check_keys(layer: &Instance, operator: Operator) -> Result<()> {
-    let taken = operator.keys();
+    let keys = OPERATORS.iter().filter(|entry| entry.1 == operator).flat_map(|entry| entry.2);
+    let taken: Vec<&str> = keys.copied().collect();
     match layer.keys().find(|(key, _)| !taken.contains(key)) {
         None => Ok(()),
         Some((key, span)) => {
-            let remedy = match taken {
+            let remedy = match &taken[..] {
                 [] => "remove it; this operator takes none but `name`, `op` and `inputs`".into(),
                 _ => format!("remove it; this operator takes {}", taken.join(", ")),
             };
             let problem = format!("has the key `{key}`, which its operator does not take");
             Err(layer.error(span, problem, remedy))
-        }
-    }
-}
-
-impl Operator {
-    /// The keys that the operator takes beside those of every layer.
-    fn keys(self) -> &'static [&'static str] {
-        match self {
-            Self::Conv => &[
-                "channels", "multiplier", "kernel", "stride", "padding", "dilation", "groups",
-                "bias",
-            ],
-            Self::DepthwiseConv => {
-                &["multiplier", "kernel", "stride", "padding", "dilation", "bias"]
-            }
-            Self::Dense => &["channels", "bias"],
-            Self::BatchNorm => &["epsilon"],
-            Self::Clip => &["low", "high"],
-            Self::MaxPool | Self::AveragePool => &["kernel", "stride", "padding"],
-            Self::Relu
-            | Self::Relu6
-            | Self::GlobalMaxPool
-            | Self::GlobalAveragePool
-            | Self::Add
-            | Self::Concat
-            | Self::Flatten
-            | Self::Softmax => &[],
-        }
-    }
-
-    fn pool_kind(self) -> PoolKind {
-        match self {
-            Self::MaxPool | Self::GlobalMaxPool => PoolKind::Max,
-            _ => PoolKind::Average,
         }
     }
 }

@@ -161,7 +161,6 @@ fn bad_files_are_refused_at_the_line() {
         &[CONV, "name = 'a'; op = 'concat'; inputs = ['conv', 'input']"],
         &["layer `a`", "heights or widths"],
     );
-    refused(&["name = 's'; op = 'softmax'", "name = 'r'; op = 'relu'"], &["layer `r`", "softmax"]);
     refused(
         &[CONV, "name = 'r'; op = 'relu'; inputs = ['input']"],
         &["network `net`", "2 outputs (`conv`, `r`)"],

@@ -7,7 +7,11 @@ use crate::numeric::{Cast, Format, Overflow, Rounding};
 use crate::quantize::quantizer::cast_value;
 use crate::quantize::{
     Chain, Clamp, FixedPoint, FixedSpec, Layout, Output, Quantizer, QuantizerSpec, Seen, Site,
+    WordMap,
 };
+
+/// Widest words of a table.
+const TABLE_BITS: u32 = 16;
 
 impl Lowering<'_> {
     pub(super) fn output(&mut self, id: NodeId, inputs: &[usize]) -> Result<Output> {
@@ -15,7 +19,8 @@ impl Lowering<'_> {
         let node = &self.network.nodes[id];
         if let Op::Pool { kind: PoolKind::Max, .. }
         | Op::GlobalPool(PoolKind::Max)
-        | Op::Flatten
+        | Op::Pad(_)
+        | Op::Flatten(_)
         | Op::Softmax = node.op
         {
             return plain(formats[0]);
@@ -29,7 +34,38 @@ impl Lowering<'_> {
         }
         let default = [QuantizerSpec::Fixed(FixedSpec::new(DEFAULT_OUTPUT))];
         let output = self.stated_output(id, stated.unwrap_or(&default), &formats)?;
-        Ok(output)
+        match node.op {
+            Op::Activation(function) if function.bounds().is_none() => {
+                self.table(id, function, output, formats[0])
+            }
+            _ => Ok(output),
+        }
+    }
+
+    /// The output of an activation function on words of `from`: its results as a table, made with
+    /// the cast of `output`.
+    fn table(
+        &self,
+        id: NodeId,
+        function: Activation,
+        output: Output,
+        from: Format,
+    ) -> Result<Output> {
+        if from.bits() > TABLE_BITS {
+            return Err(Error::new(
+                self.site_name(id, Site::Output),
+                format_args!("a table over words {from} is too large"),
+            )
+            .remedy(format_args!("give its input at most {TABLE_BITS} bits")));
+        }
+        let result = |raw: i128| {
+            let value = function.apply(from.value(raw) as f32);
+            cast_value(output.cast, value.into(), 0).raw as i64
+        };
+        let words = (from.min()..=from.max()).map(result).collect();
+        let table = WordMap::Table { words, format: output.cast.to() };
+        let maps = [table].into_iter().chain(output.maps).collect();
+        Ok(Output { maps, ..plain(from)? })
     }
 
     fn stated_output(
@@ -54,7 +90,7 @@ impl Lowering<'_> {
         let maps = rest.maps(cast.to(), self.network.nodes[id].shape)?;
         let clamp =
             self.activation(id).map(|activation| clamp(activation, cast.to())).transpose()?;
-        let output = Output { cast, clamp, maps };
+        let output = Output { cast, clamp, maps, affine: None };
         let parts = [quantizer.describe(), rest.describe()];
         let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         self.row(id, Site::Output, parts.join(" → "), Some(output.format()));
@@ -71,12 +107,13 @@ impl Lowering<'_> {
 
     /// Whether a layer's values can be below zero; `None` where only the values tell.
     fn signed(&self, id: NodeId, formats: &[Format]) -> Option<bool> {
-        if self.activation(id).is_some_and(|activation| activation.bounds().0 >= 0.0) {
+        if self.activation(id).is_some_and(|activation| activation.is_positive()) {
             return Some(false);
         }
         match self.network.nodes[id].op {
-            Op::Input => None,
+            Op::Input | Op::Constant => None,
             Op::Conv { .. } | Op::Dense { .. } | Op::BatchNorm { .. } => Some(true),
+            Op::Activation(function) if function.bounds().is_none() => Some(true),
             _ => Some(formats.iter().any(|format| format.is_signed())),
         }
     }
@@ -85,7 +122,7 @@ impl Lowering<'_> {
 /// Words that keep their format.
 fn plain(format: Format) -> Result<Output> {
     let cast = Cast::new(format, Rounding::HalfEven, Overflow::Saturate)?;
-    Ok(Output { cast, clamp: None, maps: Vec::new() })
+    Ok(Output { cast, clamp: None, maps: Vec::new(), affine: None })
 }
 
 /// The format that parts of several formats are cast to: theirs, if it is one; else the widest word
@@ -102,8 +139,9 @@ fn clamp(activation: Activation, format: Format) -> Result<Clamp> {
     let nearest = Cast::new(format, Rounding::HalfEven, Overflow::Saturate)?;
     let word = |bound: f32| match bound {
         f32::INFINITY => format.max() as i64,
+        f32::NEG_INFINITY => format.min() as i64,
         bound => cast_value(nearest, bound.into(), 0).raw as i64,
     };
-    let (low, high) = activation.bounds();
+    let (low, high) = activation.bounds().unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
     Ok(Clamp { low: word(low), high: word(high) })
 }

@@ -2,7 +2,7 @@
 //! the definitions, from the float values.
 
 use super::*;
-use crate::network::{Activation, Builder, NodeId, float};
+use crate::network::{Activation, Builder, FlattenOrder, NodeId, float};
 use crate::numeric::{Overflow, Rounding};
 use crate::quantize::{Clamp, WordMap, cast_value, synthetic};
 use crate::tensor::Shape;
@@ -34,7 +34,7 @@ fn small() -> Network {
     let relu = b.activation("relu1", norm, Activation::Relu).unwrap();
     let pool = Window { kernel: [2, 2], stride: [2, 2], ..Window::POINT };
     let pool = b.pool("pool1", relu, PoolKind::Average, pool).unwrap();
-    let flat = b.flatten("flatten", pool).unwrap();
+    let flat = b.flatten("flatten", pool, FlattenOrder::ChannelsFirst).unwrap();
     let dense = b.dense("fc1", flat, 10, true).unwrap();
     b.softmax("softmax", dense).unwrap();
     b.finish().unwrap()
@@ -118,7 +118,7 @@ fn the_default_plan() {
     assert!(layer(&lowered, "fc1").output.format().is_signed());
     let format = |name| layer(&lowered, name).output.format();
     assert_eq!(format("softmax"), format("fc1"));
-    assert!(matches!(layer(&lowered, "pool1").operation, Operation::AveragePool(_)));
+    assert!(matches!(layer(&lowered, "pool1").operation, Operation::AveragePool { .. }));
 }
 
 #[test]

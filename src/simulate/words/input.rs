@@ -6,14 +6,8 @@ use crate::numeric::Events;
 use crate::simulate::words::BoundLayer;
 use crate::tensor::{Word, Words, with_words};
 
-/// Writes round(x · 2^F) of each value, channels-last.
-pub(super) fn quantize(
-    layer: &BoundLayer,
-    values: &[f32],
-    words: &mut Words,
-    draws: LayerDraws,
-    events: &mut Events,
-) -> Result<()> {
+/// Checks that `values` are as many as the input has, finite, and words where `takes_words`.
+pub(super) fn check(layer: &BoundLayer, values: &[f32], takes_words: bool) -> Result<()> {
     let subject = format_args!("input `{}`", layer.name());
     if values.len() != layer.shape().len() {
         return Err(Error::new(
@@ -28,18 +22,42 @@ pub(super) fn quantize(
         )
         .remedy("check the dataset and its mean and std"));
     }
+    let Some(affine) = layer.affine.as_ref().filter(|_| takes_words) else { return Ok(()) };
+    let stored = affine.stored;
+    let is_word = |value: f32| value.fract() == 0.0 && stored.contains(value as i128);
+    match values.iter().find(|&&value| !is_word(value)) {
+        None => Ok(()),
+        Some(value) => Err(Error::new(
+            subject,
+            format_args!("value {value} is no word of {stored}, which the network takes"),
+        )
+        .remedy("describe the dataset with scale = 1 and the mean that gives whole words")),
+    }
+}
+
+/// Writes the words of `values`, channels-last: round(x · 2^F), or of an affine input
+/// `rint(x / scale)` in float32, as ONNX `QuantizeLinear` defines it before the zero point.
+pub(super) fn quantize(
+    layer: &BoundLayer,
+    values: &[f32],
+    words: &mut Words,
+    draws: LayerDraws,
+    events: &mut Events,
+) {
     let (channels, pixels) = (layer.shape().channels, layer.shape().pixels());
     let overflow = layer.epilogue.cast.overflow();
     with_words!(words.buffer_mut(), words => {
         for (element, slot) in words.iter_mut().enumerate() {
             let value = values[element % channels * pixels + element / channels];
-            let (raw, frac) = fraction(value);
+            let (raw, frac) = match &layer.affine {
+                Some(affine) => ((value / affine.scale(0)).round_ties_even() as i128, 0),
+                None => fraction(value),
+            };
             let word = layer.epilogue.apply(raw, frac, draws.draw(Site::Input, element, 0));
             events.count(word, overflow);
             *slot = Word::from_raw(word.raw as i64);
         }
     });
-    Ok(())
 }
 
 /// A finite value as an integer times a power of two: `raw · 2^−frac`.

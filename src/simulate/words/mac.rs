@@ -8,8 +8,8 @@ use crate::kernels::{
 };
 use crate::mapping::{LayerProblem, OperandBits};
 use crate::numeric::{Cast, Format, Requantizer, RequantizerKind};
-use crate::quantize::{MacLayer, Output};
-use crate::simulate::words::epilogue;
+use crate::quantize::{MacLayer, Output, Rescale};
+use crate::simulate::words::{BoundLayer, epilogue};
 use crate::tensor::Words;
 
 /// The resolved sites of a multiply-accumulate layer, with its kernel.
@@ -23,21 +23,24 @@ pub struct BoundMac {
 }
 
 impl BoundMac {
-    /// Completes the sites of `layer` from the datapath. `incoming` is the format of the words
-    /// that it reads. Refuses what does not fit, naming the site.
+    /// Completes the sites of `layer` from the datapath. `input` is the layer that it reads.
+    /// Refuses what does not fit, naming the site.
     pub(super) fn bind(
         layer: &MacLayer,
         output: &Output,
-        incoming: Format,
+        input: &BoundLayer,
         datapath: &Datapath,
     ) -> Result<Self> {
+        let incoming = input.format();
         let activations = layer.activations.map_or(incoming, |cast| cast.to());
         let weights = layer.weights.format();
         let accumulator = accumulator(layer, weights.frac() + activations.frac(), datapath)?;
         let product = layer.product.unwrap_or(accumulator);
         let bits = &datapath.bits;
         fits("weights", weights, bits.weights)?;
-        fits("activations", activations, bits.activations)?;
+        // The zero point of a stored word is not the multiplier's: Σ w · z is a constant.
+        let stored = input.affine.as_ref().filter(|_| layer.activations.is_none());
+        fits("activations", stored.map_or(activations, |affine| affine.stored), bits.activations)?;
         fits("accumulator", accumulator.to(), bits.accumulator)?;
         match (datapath.style, layer.product) {
             (Style::ProductCast, _) => fits("product", product.to(), bits.product)?,
@@ -56,7 +59,14 @@ impl BoundMac {
                 ));
             }
         }
+        let channels = layer.geometry.output.channels;
+        let point = accumulator.to().frac();
+        let requantizers = match &layer.rescale {
+            Some(rescale) => requantizers(rescale, channels, point, output, datapath)?,
+            None => Vec::new(),
+        };
         let requantizer = match datapath.requantizer {
+            _ if output.affine.is_some() => None,
             RequantizerKind::Shift => None,
             kind => {
                 let requantizer = Requantizer::new(kind, accumulator.to().frac(), output.cast);
@@ -76,7 +86,14 @@ impl BoundMac {
         let bias = layer.bias.as_ref().map(|bias| (bias.format, &bias.raw[..]));
         let (order, weight_words) = (&datapath.order, &layer.weights);
         Ok(Self {
-            kernel: MacKernel::new(Mac { spec, geometry, order, weights: weight_words, bias })?,
+            kernel: MacKernel::new(Mac {
+                spec,
+                geometry,
+                order,
+                weights: weight_words,
+                bias,
+                requantizers: &requantizers,
+            })?,
             patches: Patches::new(&geometry, order)?,
             activations: layer.activations.map(Epilogue::cast),
             problem: LayerProblem {
@@ -84,9 +101,9 @@ impl BoundMac {
                 bits: OperandBits {
                     weights: weights.bits(),
                     bias: bias.map_or(0, |(format, _)| format.bits()),
-                    activations: incoming.bits(),
+                    activations: input.stored_bits(),
                     accumulator: accumulator.to().bits(),
-                    output: output.format().bits(),
+                    output: output.affine.as_ref().map_or(output.format(), |a| a.stored).bits(),
                 },
             },
         })
@@ -147,6 +164,40 @@ impl BoundMac {
         };
         self.kernel.run(input, output, scratch, draws, events);
     }
+}
+
+/// The requantizers of `channels` output channels from results with `frac` fractional bits.
+pub(super) fn requantizers(
+    rescale: &Rescale,
+    channels: usize,
+    frac: i32,
+    output: &Output,
+    datapath: &Datapath,
+) -> Result<Vec<Requantizer>> {
+    let to = output.cast.to();
+    let kind = rescale.kind.unwrap_or(datapath.requantizer);
+    let (low, high) = output.clamp.map_or((i64::MIN, i64::MAX), |clamp| (clamp.low, clamp.high));
+    let [low, high] = match &output.affine {
+        Some(affine) => affine.range(),
+        None => [low, high],
+    };
+    let of_scale = |scale: f64| match kind {
+        RequantizerKind::Shift if scale.log2().fract() == 0.0 => {
+            Requantizer::new(kind, frac - scale.log2() as i32, output.cast)
+        }
+        RequantizerKind::Shift => Err(Error::new(
+            "output",
+            format_args!("its words are {scale} accumulators apart, the hardware shifts by bits"),
+        )
+        .remedy("use hardware with requantizer multiplier_shift or float32, or binary points")),
+        RequantizerKind::MultiplierShift => Requantizer::scaled(scale * 2f64.powi(-frac), to),
+        RequantizerKind::Float32 => Requantizer::float32((scale * 2f64.powi(-frac)) as f32, to),
+    };
+    let of_channel = |channel: usize| {
+        let scale = *rescale.scales.get(channel).unwrap_or(&rescale.scales[0]);
+        Ok(of_scale(scale)?.within(low, high))
+    };
+    (0..channels).map(of_channel).collect()
 }
 
 /// The accumulator's cast: the plan's, or the widest signed word at the product's binary point.

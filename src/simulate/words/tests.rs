@@ -6,7 +6,7 @@ use crate::hardware::{Datapath, Widths};
 use crate::kernels::{AccumulationOrder, Style};
 use crate::numeric::{Cast, Overflow, RequantizerKind, Rounding};
 use crate::quantize::{
-    AccumulatorSite, Bias, Clamp, Layer, MacLayer, Operation, Output, QuantizedNetwork,
+    AccumulatorSite, Bias, Clamp, HostModel, Layer, MacLayer, Operation, Output, QuantizedNetwork,
 };
 use crate::tensor::{ConvGeometry, Window};
 
@@ -16,7 +16,7 @@ fn format(text: &str) -> Format {
 
 fn output(to: &str) -> Output {
     let cast = Cast::new(format(to), Rounding::HalfUp, Overflow::Saturate).expect("a cast");
-    Output { cast, clamp: None, maps: Vec::new() }
+    Output { cast, clamp: None, maps: Vec::new(), affine: None }
 }
 
 fn datapath() -> Datapath {
@@ -40,6 +40,7 @@ fn mac(input: Shape, outputs: usize, weights: &[i64]) -> MacLayer {
         activations: None,
         product: None,
         accumulator,
+        rescale: None,
     }
 }
 
@@ -58,15 +59,22 @@ fn network() -> QuantizedNetwork {
     conv.output.clamp = Some(Clamp { low: 0, high: 127 });
     let mut dense = mac(two, 2, &[1, 2, 3, 0]);
     dense.bias = Some(Bias { format: format("s8f1"), raw: vec![1, -1] });
+    let (host, softmax) = HostModel::softmax(2);
     let layers = vec![
         layer("input", &[], input, Operation::Input),
         conv,
         layer("pool", &[1], two, Operation::MaxPool(window)),
-        layer("flat", &[2], two, Operation::Flatten),
+        layer("flat", &[2], two, Operation::Flatten(FlattenOrder::ChannelsFirst)),
         layer("dense", &[3], two, Operation::Mac(Box::new(dense))),
-        layer("softmax", &[4], two, Operation::Softmax),
+        layer("softmax", &[4], two, Operation::Host { node: softmax, quantized: false }),
     ];
-    QuantizedNetwork { name: "small".to_owned(), layers }
+    QuantizedNetwork {
+        name: "small".to_owned(),
+        layers,
+        host: Some(Arc::new(host)),
+        takes_words: false,
+        gives_words: false,
+    }
 }
 
 fn mac_of(network: &mut QuantizedNetwork, index: usize) -> &mut MacLayer {
@@ -164,7 +172,6 @@ fn stochastic_rounding_is_a_function_of_the_image() {
     let to = format("s8f-3");
     let cast = Cast::new(to, Rounding::Stochastic, Overflow::Saturate).expect("a cast");
     network.layers[4].output.cast = cast;
-    network.layers[5].output.cast = cast;
     let bound = bind(&network, &datapath());
     let words = |image| run(&bound, image).words(4).to_vec();
     let all: Vec<_> = (0..64).map(words).collect();
