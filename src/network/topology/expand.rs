@@ -215,7 +215,8 @@ impl<'a> Expansion<'a> {
             Kind::Operator(_) => self.push(Entry::Node(instance, inputs)),
             Kind::Block(copies) => {
                 if inputs.len() > 1 {
-                    let problem = format_args!("lists {} inputs, but a block reads one", inputs.len());
+                    let problem =
+                        format_args!("lists {} inputs, but a block reads one", inputs.len());
                     let remedy = "list one layer, or leave `inputs` out to read the layer before";
                     return Err(instance.error(instance.span(), problem, remedy));
                 }
@@ -246,7 +247,8 @@ impl<'a> Expansion<'a> {
             let remedy = "let no block use itself, however deep";
             return Err(instance.error(copies.block.span(), problem, remedy));
         }
-        let repeat = copies.repeat.as_ref().map(|value| instance.read("repeat", value)).transpose()?;
+        let repeat =
+            copies.repeat.as_ref().map(|value| instance.read("repeat", value)).transpose()?;
         if repeat == Some(0) {
             let remedy = "repeat it at least once, or leave it out with `when = false`";
             return Err(instance.error(instance.span(), "is repeated 0 times", remedy));
@@ -268,10 +270,14 @@ impl<'a> Expansion<'a> {
             let scope = arguments(&instance, block, [Some(&instance.layer.keys), first, last])?;
             self.push(Entry::Alias(named(format!("{prefix}.{INPUT}")), result))?;
             let output = self.layers(&block.layers, &format!("{prefix}."), &Rc::new(scope))?;
-            if repeat.is_some() {
-                self.push(alias(prefix.clone(), output))?;
-            }
-            result = Reference { name: prefix, span: instance.span() };
+            let name = match repeat {
+                Some(_) => {
+                    self.push(alias(prefix.clone(), output))?;
+                    prefix
+                }
+                None => output,
+            };
+            result = Reference { name, span: instance.span() };
         }
         self.open.pop();
         self.push(Entry::Alias(instance, result))
@@ -362,7 +368,8 @@ fn resolve(entries: Vec<Entry>) -> Result<Vec<Node>> {
         found.push(matches!(entry, Entry::Node(..)).then_some(Some(nodes)));
         nodes += usize::from(matches!(entry, Entry::Node(..)));
     }
-    let mut follow = |instance, reference| follow(&entries, &names, &mut found, instance, reference);
+    let mut follow =
+        |instance, reference| follow(&entries, &names, &mut found, instance, reference);
     let mut inputs = Vec::with_capacity(nodes);
     for entry in &entries {
         if let Entry::Node(instance, read) = entry {

@@ -1,7 +1,7 @@
 //! The node that a layer describes: the keys that its operator takes, and what they say.
 
 use super::expand::Instance;
-use super::value::{FromValue, Pair, Padding, Value};
+use super::value::{FromValue, Padding, Pair, Value};
 use crate::error::{Error, Result};
 use crate::network::{Activation, Builder, FlattenOrder, Lrn, NodeId, PoolKind};
 use crate::tensor::{Shape, Window};
@@ -60,8 +60,7 @@ const OPERATORS: &[(&str, Operator, &[&str])] = &[
 
 const CONV_KEYS: [&str; 8] =
     ["channels", "multiplier", "kernel", "stride", "padding", "dilation", "groups", "bias"];
-const DEPTHWISE_KEYS: [&str; 6] =
-    ["multiplier", "kernel", "stride", "padding", "dilation", "bias"];
+const DEPTHWISE_KEYS: [&str; 6] = ["multiplier", "kernel", "stride", "padding", "dilation", "bias"];
 
 impl FromValue for Operator {
     const EXPECTED: &'static str = "the name of an operator";

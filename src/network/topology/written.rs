@@ -190,7 +190,8 @@ impl Layer {
                 true => "only layers of a block with `parameters` or `defaults` have `$parameters`"
                     .to_owned(),
                 false => {
-                    let names: Vec<_> = parameters.keys().map(|name| format!("`${name}`")).collect();
+                    let names: Vec<_> =
+                        parameters.keys().map(|name| format!("`${name}`")).collect();
                     format!("use a product of numbers and {}", names.join(", "))
                 }
             };
