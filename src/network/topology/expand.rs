@@ -72,7 +72,7 @@ impl<'a> Instance<'a> {
         let found = self.evaluate(value)?;
         T::from_value(found.get_ref()).ok_or_else(|| {
             let (value, expected) = (found.get_ref(), T::EXPECTED);
-            let problem = format_args!("`{key}` is `{value}`, expected {expected}").to_string();
+            let problem = format!("`{key}` is `{value}`, expected {expected}");
             self.error(found.span(), problem, "correct the value")
         })
     }
@@ -114,14 +114,28 @@ struct Reference {
 enum Entry<'a> {
     /// A node, and what it reads.
     Node(Instance<'a>, Vec<Reference>),
-    /// What another name stands for; said of this layer.
-    Alias(Instance<'a>, Reference),
+    /// What another name stands for.
+    Alias {
+        /// The name.
+        name: String,
+        /// The layer that makes it one.
+        layer: Instance<'a>,
+        /// The other name.
+        to: Reference,
+    },
 }
 
 impl<'a> Entry<'a> {
-    fn instance(&self) -> &Instance<'a> {
+    fn name(&self) -> &str {
         match self {
-            Self::Node(instance, _) | Self::Alias(instance, _) => instance,
+            Self::Node(layer, _) => &layer.name,
+            Self::Alias { name, .. } => name,
+        }
+    }
+
+    fn layer(&self) -> &Instance<'a> {
+        match self {
+            Self::Node(layer, _) | Self::Alias { layer, .. } => layer,
         }
     }
 }
@@ -209,8 +223,8 @@ impl<'a> Expansion<'a> {
         };
         match &instance.layer.kind {
             _ if !there => {
-                let input = one(&mut inputs, "is left out")?;
-                self.push(Entry::Alias(instance, input))
+                let to = one(&mut inputs, "is left out")?;
+                self.push(Entry::Alias { name: instance.name.clone(), layer: instance, to })
             }
             Kind::Operator(_) => self.push(Entry::Node(instance, inputs)),
             Kind::Block(copies) => {
@@ -235,7 +249,7 @@ impl<'a> Expansion<'a> {
     ) -> Result<()> {
         let name: String = instance.read("block", &copies.block)?;
         let Some(&block) = self.blocks.get(&name[..]) else {
-            let problem = format_args!("is a block `{name}`, which is not defined").to_string();
+            let problem = format!("is a block `{name}`, which is not defined");
             let remedy = "add a [[block]] of this name, or correct the name";
             return Err(instance.error(copies.block.span(), problem, remedy));
         };
@@ -243,7 +257,7 @@ impl<'a> Expansion<'a> {
         if let Some(start) = self.open.iter().position(|&open| open == name) {
             let path: Vec<_> =
                 self.open[start..].iter().chain([&name]).map(|name| format!("`{name}`")).collect();
-            let problem = format_args!("a block contains itself: {}", path.join(" → ")).to_string();
+            let problem = format!("a block contains itself: {}", path.join(" → "));
             let remedy = "let no block use itself, however deep";
             return Err(instance.error(copies.block.span(), problem, remedy));
         }
@@ -255,10 +269,8 @@ impl<'a> Expansion<'a> {
         }
         self.open.push(name);
         let count = repeat.unwrap_or(1);
-        let named = |name: String| Instance { name, ..instance.clone() };
-        let alias = |name: String, to: String| {
-            Entry::Alias(named(name), Reference { name: to, span: instance.span() })
-        };
+        let alias = |name, to| Entry::Alias { name, layer: instance.clone(), to };
+        let output = |name| Reference { name, span: instance.span() };
         let mut result = input;
         for copy in 1..=count {
             let prefix = match repeat {
@@ -268,31 +280,30 @@ impl<'a> Expansion<'a> {
             let first = (copy == 1).then_some(&copies.first);
             let last = (copy == count).then_some(&copies.last);
             let scope = arguments(&instance, block, [Some(&instance.layer.keys), first, last])?;
-            self.push(Entry::Alias(named(format!("{prefix}.{INPUT}")), result))?;
-            let output = self.layers(&block.layers, &format!("{prefix}."), &Rc::new(scope))?;
-            let name = match repeat {
+            self.push(alias(format!("{prefix}.{INPUT}"), result))?;
+            let last = self.layers(&block.layers, &format!("{prefix}."), &Rc::new(scope))?;
+            result = match repeat {
                 Some(_) => {
-                    self.push(alias(prefix.clone(), output))?;
-                    prefix
+                    self.push(alias(prefix.clone(), output(last)))?;
+                    output(prefix)
                 }
-                None => output,
+                None => output(last),
             };
-            result = Reference { name, span: instance.span() };
         }
         self.open.pop();
-        self.push(Entry::Alias(instance, result))
+        self.push(alias(instance.name.clone(), result))
     }
 
     /// Adds an entry while there is room.
     fn push(&mut self, entry: Entry<'a>) -> Result<()> {
         self.size += match &entry {
             Entry::Node(_, inputs) => inputs.len().max(1),
-            Entry::Alias(..) => 1,
+            Entry::Alias { .. } => 1,
         };
         if self.size > MAX_LAYERS {
-            let instance = entry.instance();
-            return Err(instance.error(
-                instance.span(),
+            let layer = entry.layer();
+            return Err(layer.error(
+                layer.span(),
                 format_args!("takes the file beyond {MAX_LAYERS} layers"),
                 "repeat less",
             ));
@@ -314,6 +325,10 @@ fn inputs<'a>(
     };
     let input = |value: &'a Spanned<Value>| {
         let name: String = instance.read("inputs", value)?;
+        if name.len() > MAX_NAME {
+            let problem = format!("reads a name of more than {MAX_NAME} bytes, which is no layer");
+            return Err(instance.error(value.span(), problem, "name a layer"));
+        }
         Ok(Reference { name: format!("{prefix}{name}"), span: value.span() })
     };
     list.iter().map(input).collect()
@@ -334,7 +349,7 @@ fn arguments<'a>(
     for (key, value) in given.into_iter().flatten().flatten() {
         if !block.parameters.contains_key(key) {
             let names: Vec<_> = block.parameters.keys().map(String::as_str).collect();
-            let problem = format_args!("`{key}` is no parameter of block `{name}`").to_string();
+            let problem = format!("`{key}` is no parameter of block `{name}`");
             let remedy = match &names[..] {
                 [] => "remove it; this block has no parameters".into(),
                 names => format!("remove it; this block takes {}", names.join(", ")),
@@ -359,11 +374,10 @@ fn resolve(entries: Vec<Entry>) -> Result<Vec<Node>> {
     let mut found: Vec<Option<Option<usize>>> = Vec::with_capacity(entries.len());
     let mut nodes = 0;
     for (index, entry) in entries.iter().enumerate() {
-        let instance = entry.instance();
-        if names.insert(&instance.name, Some(index)).is_some() {
-            let problem = "has the name of another layer or of the input";
+        if names.insert(entry.name(), Some(index)).is_some() {
+            let problem = format!("`{}` is another layer's name, or the input's", entry.name());
             let remedy = "give every layer its own name";
-            return Err(instance.error(instance.span(), problem, remedy));
+            return Err(entry.layer().error(entry.layer().span(), problem, remedy));
         }
         found.push(matches!(entry, Entry::Node(..)).then_some(Some(nodes)));
         nodes += usize::from(matches!(entry, Entry::Node(..)));
@@ -379,7 +393,7 @@ fn resolve(entries: Vec<Entry>) -> Result<Vec<Node>> {
     }
     let instances = entries.into_iter().filter_map(|entry| match entry {
         Entry::Node(instance, _) => Some(instance),
-        Entry::Alias(..) => None,
+        Entry::Alias { .. } => None,
     });
     Ok(instances.zip(inputs).map(|(instance, inputs)| Node { instance, inputs }).collect())
 }
@@ -396,21 +410,20 @@ fn follow<'e, 'a>(
     let mut path = Vec::new();
     let end = loop {
         let Some(&index) = names.get(&reference.name[..]) else {
-            let problem = format_args!("reads `{}`, which is no layer", reference.name).to_string();
+            let problem = format!("reads `{}`, which is no layer", reference.name);
             let remedy = format_args!("name a layer beside it, or `{INPUT}`");
             return Err(instance.error(reference.span.clone(), problem, remedy));
         };
         match index.map(|index| (index, found[index], &entries[index])) {
             None => break None,
             Some((_, Some(node), _)) => break node,
-            Some((index, None, Entry::Alias(next, to))) if path.len() < entries.len() => {
+            Some((index, None, Entry::Alias { layer, to, .. })) if path.len() < entries.len() => {
                 path.push(index);
-                (instance, reference) = (next, to);
+                (instance, reference) = (layer, to);
             }
             Some((_, None, entry)) => {
                 let remedy = "let no layer read its own result";
-                let instance = entry.instance();
-                return Err(instance.error(instance.span(), "is in a cycle", remedy));
+                return Err(entry.layer().error(entry.layer().span(), "is in a cycle", remedy));
             }
         }
     };

@@ -217,7 +217,7 @@ fn required<T: FromValue>(layer: &Instance, key: &str) -> Result<T> {
 }
 
 fn missing(layer: &Instance, key: &str) -> Error {
-    let problem = format_args!("has no `{key}`, which its operator needs").to_string();
+    let problem = format!("has no `{key}`, which its operator needs");
     layer.error(layer.operator().span(), problem, format_args!("add `{key} = …`"))
 }
 

@@ -84,26 +84,22 @@ impl Block {
         };
         let layers: Vec<_> =
             layers.into_iter().map(|keys| Layer::read(keys, source)).collect::<Result<_>>()?;
-        let used: BTreeSet<&str> = layers.iter().flat_map(Layer::references).collect();
         let given = parameters.into_iter().map(|name| (name, None));
         let given = given.chain(defaults.into_iter().map(|(name, value)| (name, Some(value))));
-        let mut parameters = BTreeMap::new();
+        let (mut parameters, mut spans) = (BTreeMap::new(), Vec::new());
         for (parameter, default) in given {
             let (span, parameter) = (parameter.span(), parameter.into_inner());
             if !is_parameter_name(&parameter) || COMMON.contains(&&parameter[..]) {
-                let problem = format_args!("cannot have a parameter `{parameter}`").to_string();
+                let problem = format!("cannot have a parameter `{parameter}`");
                 let remedy = "name it in letters, digits and `_`, unlike the keys of every layer";
                 return refuse(span, &problem, &remedy);
-            }
-            if !used.contains(&parameter[..]) {
-                let problem = format!("has a parameter `{parameter}` that no layer uses");
-                return refuse(span, &problem, &format!("write `\"${parameter}\"` in a layer"));
             }
             if parameters.insert(parameter.clone(), default).is_some() {
                 let problem = format!("has the parameter `{parameter}` twice");
                 let remedy = "list it under `parameters`, or give it a default";
                 return refuse(span, &problem, &remedy);
             }
+            spans.push((parameter, span));
         }
         if parameters.len() > MAX_PARAMETERS {
             let problem = format!("has more than {MAX_PARAMETERS} parameters");
@@ -111,6 +107,12 @@ impl Block {
         }
         for layer in &layers {
             layer.check_references(&parameters, source)?;
+        }
+        let used: BTreeSet<&str> = layers.iter().flat_map(Layer::references).collect();
+        if let Some((unused, span)) = spans.into_iter().find(|(name, _)| !used.contains(&name[..]))
+        {
+            let problem = format!("has a parameter `{unused}` that no layer uses");
+            return refuse(span, &problem, &format!("write `\"${unused}\"` in a layer"));
         }
         Ok(Self { name, parameters, layers })
     }
