@@ -1,7 +1,7 @@
 //! Reading and writing files so that nothing is half-read or half-written.
 
 use std::fs;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Seek, Write};
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
@@ -16,6 +16,27 @@ pub fn read_text(path: &Path) -> Result<String> {
 /// Reads a whole binary file.
 pub fn read_bytes(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(|e| Error::io(path, e))
+}
+
+/// Reads `length` bytes of a file from `offset` on, or all that follow. Both are checked against the
+/// file before memory is taken.
+pub fn read_part(path: &Path, offset: u64, length: Option<u64>) -> Result<Vec<u8>> {
+    let mut file = fs::File::open(path).map_err(|e| Error::io(path, e))?;
+    let size = file.metadata().map_err(|e| Error::io(path, e))?.len();
+    let rest = size.checked_sub(offset);
+    let length = rest.map(|rest| (length.unwrap_or(rest), rest));
+    let Some((length, _)) = length.filter(|(length, rest)| length <= rest) else {
+        return Err(Error::new(
+            path.display(),
+            format_args!("has {size} bytes, more are asked for from byte {offset} on"),
+        )
+        .remedy("check that the file is complete"));
+    };
+    let mut bytes = vec![0; length as usize];
+    file.seek(io::SeekFrom::Start(offset))
+        .and_then(|_| file.read_exact(&mut bytes))
+        .map_err(|e| Error::io(path, e))?;
+    Ok(bytes)
 }
 
 /// Parses TOML; an error names the key and points at the line in the text. `name` is the file's

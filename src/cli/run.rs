@@ -11,24 +11,25 @@ use crate::dataset::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::hardware::Hardware;
-use crate::network::{self, Model, Network, Op, Parameters, float};
-use crate::quantize::{Plan, lower, synthetic};
-use crate::report::{self, Accuracy, Report, Subject};
-use crate::simulate::Simulator;
+use crate::network::{self, Model, Network, Op, Parameters};
+use crate::quantize::{Plan, lower, lower_encoded, synthetic};
+use crate::report::{self, Report, Subject, Tally};
+use crate::simulate::{Outputs, Simulator};
 
 /// What to run, where, and what to write.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Shipped name, topology .toml, or SCALE-Sim topology .csv.
+    /// Shipped name, topology .toml, .onnx model, or SCALE-Sim topology .csv.
     #[arg(default_value = "lenet5")]
     network: String,
     /// Hardware model: shipped name or .toml file.
     #[arg(long, value_name = "NAME|FILE", default_value = Hardware::DEFAULT)]
     hw: String,
-    /// Quantization plan: shipped name or .toml file.
-    #[arg(long, value_name = "NAME|FILE", default_value = "int8")]
-    plan: String,
-    /// Dataset: shipped name, folder or .toml file [default: the network's own].
+    /// Quantization plan: shipped name or .toml file [default: int8; a network that brings its own
+    /// quantization takes none].
+    #[arg(long, value_name = "NAME|FILE")]
+    plan: Option<String>,
+    /// Dataset: shipped name, folder, .npy or .toml file [default: the network's own].
     #[arg(long, value_name = "NAME|PATH")]
     data: Option<String>,
     /// Number of images, from the first [default: all; 1 where operands are synthetic].
@@ -72,7 +73,7 @@ pub fn run(args: &Args) -> Result<()> {
     threads::pool(args.threads)?.install(|| execute(args))
 }
 
-/// A finished run: its report, and the outputs by image.
+/// A finished run: its report, and the outputs by image where they are asked for.
 struct Finished {
     report: Report,
     outputs: Vec<Vec<f32>>,
@@ -81,7 +82,15 @@ struct Finished {
 fn execute(args: &Args) -> Result<()> {
     let hardware = Hardware::open(&args.hw)?;
     let model = network::open(&args.network)?;
-    let plan = Plan::open(&args.plan)?;
+    let plan = args.plan.as_deref().map(Plan::open).transpose()?;
+    if let (Some(plan), Some(_)) = (&plan, &model.quantization) {
+        return Err(Error::new(
+            &args.network,
+            format_args!("is quantized already, plan `{}` is not needed", plan.name),
+        )
+        .remedy("leave --plan out, or run the float network"));
+    }
+    let plan = plan.unwrap_or_default();
     let finished = match (&model.parameters, args.synthetic) {
         (Some(parameters), None) => on_data(args, &model, parameters, &plan, &hardware)?,
         (_, densities) => {
@@ -117,33 +126,39 @@ fn on_data(
             .remedy("give one with --data, or run on --synthetic operands"));
     };
     let source = dataset::open(name)?;
-    check_shape(&model.network, &source.test)?;
+    check_data(&model.network, &source.test)?;
     let images = images(args, source.test.len())?;
     let start = Instant::now();
-    let lowered = lower(&model.network, parameters, plan, source.calibration.as_ref())?;
+    let lowered = match &model.quantization {
+        Some(quantization) => lower_encoded(&model.network, parameters, quantization)?,
+        None => lower(&model.network, parameters, plan, source.calibration.as_ref())?,
+    };
     let simulator = Simulator::new(&lowered.network, hardware, args.seed)?;
-    let bar = output::progress(2 * images as u64, "images", args.quiet);
-    let image = |index: usize| Ok(source.test.image(index)?.into_iter().collect());
-    let run = simulator.run(images, image, |done| bar.inc(done))?;
-    let float = float_outputs(&model.network, parameters, &source.test, images, |n| bar.inc(n))?;
+    let bar = output::progress(images as u64, "images", args.quiet);
+    let (mut tally, mut outputs) = (Tally::default(), Vec::new());
+    let each = |index: usize, of_image: Outputs| {
+        let Outputs { quantized, float } = of_image;
+        tally.add(source.test.label(index), &quantized, float.as_deref());
+        if args.outputs.is_some() {
+            outputs.push(quantized);
+        }
+    };
+    let image = |index| source.test.image(index);
+    let run =
+        simulator.run(images, lowered.baseline.as_ref(), image, each, |done| bar.inc(done))?;
     bar.finish_and_clear();
-    let accuracy = Accuracy::of(
-        float.iter().map(Vec::as_slice),
-        run.outputs.iter().map(Vec::as_slice),
-        (0..images).map(|index| source.test.label(index)),
-    );
     let subject = Subject {
         network: &model.network,
         quantized: &lowered.network,
         sites: &lowered.sites,
-        plan: &plan.name,
+        plan: if model.quantization.is_some() { "the network's own" } else { &plan.name },
         hardware,
         simulator: &simulator,
         dataset: source.test.name(),
         seed: args.seed,
     };
-    let report = subject.report(&run, Some(accuracy), start.elapsed().as_secs_f64());
-    Ok(Finished { report, outputs: run.outputs })
+    let report = subject.report(&run, Some(tally.accuracy()), start.elapsed().as_secs_f64());
+    Ok(Finished { report, outputs })
 }
 
 /// Runs a network on synthetic operands of the densities [weights, activations].
@@ -176,21 +191,33 @@ fn on_synthetic(
         seed: args.seed,
     };
     let report = subject.report(&run, None, start.elapsed().as_secs_f64());
-    Ok(Finished { report, outputs: run.outputs })
+    Ok(Finished { report, outputs: Vec::new() })
 }
 
-fn check_shape(network: &Network, data: &Dataset) -> Result<()> {
-    match network.nodes.iter().find(|node| node.op == Op::Input) {
-        Some(input) if input.shape != data.shape() => Err(Error::new(
+/// Refuses images that the network cannot read, and labels of classes that it does not know.
+fn check_data(network: &Network, data: &Dataset) -> Result<()> {
+    let input = network.nodes.iter().find(|node| node.op == Op::Input);
+    if let Some(input) = input.filter(|input| input.shape != data.shape()) {
+        let problem = format_args!(
+            "images are {}, the network `{}` reads {}",
+            data.shape(),
+            network.name,
+            input.shape
+        );
+        return Err(Error::new(data.name(), problem)
+            .remedy("choose a dataset of the network's input shape"));
+    }
+    match network.nodes.last() {
+        Some(output) if output.shape.len() < data.classes() => Err(Error::new(
             data.name(),
             format_args!(
-                "images are {}, the network `{}` reads {}",
-                data.shape(),
+                "labels are of {} classes, the network `{}` scores {}",
+                data.classes(),
                 network.name,
-                input.shape
+                output.shape.len()
             ),
         )
-        .remedy("choose a dataset of the network's input shape")),
+        .remedy("choose a dataset of the network's classes; labels count from 0")),
         _ => Ok(()),
     }
 }
@@ -204,25 +231,6 @@ fn images(args: &Args, available: usize) -> Result<usize> {
         .remedy("ask for fewer, or leave the option out to run all")),
         other => Ok(other.unwrap_or(available)),
     }
-}
-
-/// Outputs of the float network by image.
-fn float_outputs(
-    network: &Network,
-    parameters: &Parameters,
-    data: &Dataset,
-    images: usize,
-    done: impl Fn(u64),
-) -> Result<Vec<Vec<f32>>> {
-    const BATCH: usize = 256;
-    let mut outputs = Vec::with_capacity(images);
-    for start in (0..images).step_by(BATCH) {
-        let batch = data.batch(start..images.min(start + BATCH))?;
-        let scores = float::infer(network, parameters, batch.view())?;
-        outputs.extend(scores.outer_iter().map(|image| image.iter().copied().collect()));
-        done(batch.dim().0 as u64);
-    }
-    Ok(outputs)
 }
 
 fn write_outputs(path: &Path, outputs: &[Vec<f32>]) -> Result<()> {

@@ -10,7 +10,7 @@ use crate::dataset;
 use crate::error::{Error, Result};
 use crate::hardware::Hardware;
 use crate::network::{self, Model, Op};
-use crate::quantize::{Plan, SiteRow, lower, synthetic};
+use crate::quantize::{Plan, SiteRow, lower, lower_encoded, synthetic};
 use crate::report::ruled_table;
 
 /// What to show.
@@ -31,7 +31,13 @@ pub fn run(args: &Args) -> Result<()> {
         return output::print(&format!("{}\n", sites(&resolve(&model, plan)?)));
     }
     output::print(&match shown(&args.subject)? {
-        Shown::Network(model) => layers(&model),
+        Shown::Network(model) => match (&model.quantization, &model.parameters) {
+            (Some(quantization), Some(parameters)) => {
+                let lowered = lower_encoded(&model.network, parameters, quantization)?;
+                format!("{}\n{}\n", layers(&model), sites(&lowered.sites))
+            }
+            _ => layers(&model),
+        },
         Shown::Hardware(hardware) => describe(&hardware),
     })
 }
@@ -51,7 +57,7 @@ fn shown(subject: &str) -> Result<Shown> {
     }
     let path = Path::new(subject);
     match path.extension().and_then(|extension| extension.to_str()) {
-        Some("csv") => network(),
+        Some("csv" | "onnx" | "tflite") => network(),
         Some("toml") => {
             let text = crate::files::read_text(path)?;
             let file: toml::Table = crate::files::parse_toml(subject, &text)?;

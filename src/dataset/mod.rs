@@ -1,12 +1,23 @@
-//! Labelled inputs: datasets that ship, folders of IDX files, and dataset descriptions in TOML.
+//! Labelled inputs: datasets that ship, IDX and CIFAR files, arrays, folders of photos, and
+//! dataset descriptions in TOML.
 //!
-//! Pixels stay bytes until an image is asked for; nothing here knows of networks or words.
+//! An image is read and decoded when it is asked for, so memory does not grow with their number
+//! (IDX files, which are compressed, are held as bytes). Nothing here knows of networks or words.
 
+mod cifar;
+mod description;
 mod idx;
+mod labels;
+mod npy;
 mod open;
+mod part;
+mod photos;
+mod records;
 #[cfg(test)]
 mod tests;
+mod values;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use ndarray::{Array3, Array4, Axis};
@@ -14,124 +25,83 @@ use ndarray::{Array3, Array4, Axis};
 use crate::error::{Error, Result};
 use crate::tensor::Shape;
 
+use self::part::Part;
+use self::values::Values;
+
 pub use open::{DatasetSource, SHIPPED, open};
 
-/// Labelled images of one shape. Cloning shares the pixels.
+/// Images of one shape, labelled or not. Cloning shares them.
 #[derive(Clone, Debug)]
 pub struct Dataset {
+    shared: Arc<Shared>,
+    range: Range<usize>,
+}
+
+#[derive(Debug)]
+struct Shared {
     name: String,
-    shape: Shape,
     classes: usize,
-    images: usize,
-    pixels: Arc<[u8]>,
-    labels: Arc<[u8]>,
-    values: Arc<[[f32; 256]]>,
-}
-
-/// The affine map from a pixel to the value that the network reads, by channel:
-/// `(pixel / 255 − mean) / std`. One entry stands for all channels.
-#[derive(Clone, PartialEq, Debug)]
-pub(crate) struct Normalization {
-    pub mean: Vec<f32>,
-    pub std: Vec<f32>,
-}
-
-impl Default for Normalization {
-    fn default() -> Self {
-        Self { mean: vec![0.0], std: vec![1.0] }
-    }
-}
-
-impl Normalization {
-    /// Values by channel and pixel. `name` is the dataset's, for messages.
-    fn table(&self, name: &str, channels: usize) -> Result<Arc<[[f32; 256]]>> {
-        for (key, list) in [("mean", &self.mean), ("std", &self.std)] {
-            if list.len() != 1 && list.len() != channels {
-                return Err(Error::new(
-                    name,
-                    format_args!("`{key}` has {} entries for {channels} channels", list.len()),
-                ));
-            }
-        }
-        let of = |list: &[f32], channel: usize| list[channel.min(list.len() - 1)];
-        (0..channels)
-            .map(|channel| {
-                let (mean, std) = (of(&self.mean, channel), of(&self.std, channel));
-                if !mean.is_finite() || !std.is_finite() || std <= 0.0 {
-                    return Err(Error::new(
-                        name,
-                        format_args!(
-                            "mean {mean} and std {std}: both must be finite, and std positive"
-                        ),
-                    ));
-                }
-                Ok(std::array::from_fn(|pixel| (pixel as f32 / 255.0 - mean) / std))
-            })
-            .collect()
-    }
+    part: Part,
+    values: Values,
 }
 
 impl Dataset {
-    /// Bytes in channel, row, column order of images of `shape`, their labels, and how a pixel
-    /// becomes a value. The caller has checked that the counts match and that every label is
-    /// below `classes`.
-    fn new(
-        name: String,
-        shape: Shape,
-        classes: usize,
-        pixels: Vec<u8>,
-        labels: Vec<u8>,
-        normalization: &Normalization,
-    ) -> Result<Self> {
-        let values = normalization.table(&name, shape.channels)?;
-        let images = labels.len();
-        Ok(Self {
-            name,
-            shape,
-            classes,
-            images,
-            pixels: pixels.into(),
-            labels: labels.into(),
-            values,
-        })
+    /// All images of `part`, whose labels the caller has checked to be below `classes`.
+    fn new(name: String, classes: usize, part: Part, values: Values) -> Self {
+        let range = 0..part.count;
+        Self { shared: Arc::new(Shared { name, classes, part, values }), range }
     }
 
     /// Name, for reports and messages.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.shared.name
     }
 
     /// Shape of every image.
     pub fn shape(&self) -> Shape {
-        self.shape
+        self.shared.part.shape
     }
 
     /// Number of images.
     pub fn len(&self) -> usize {
-        self.images
+        self.range.len()
     }
 
     /// Whether there is no image.
     pub fn is_empty(&self) -> bool {
-        self.images == 0
+        self.range.is_empty()
     }
 
     /// Number of classes; every label is below it.
     pub fn classes(&self) -> usize {
-        self.classes
+        self.shared.classes
+    }
+
+    /// Whether the images have labels; either all have or none.
+    pub fn is_labelled(&self) -> bool {
+        self.shared.part.labels.is_some()
     }
 
     /// The same dataset, its first `images` images only.
     pub fn first(&self, images: usize) -> Self {
-        Self { images: images.min(self.images), ..self.clone() }
+        let end = self.range.start + images.min(self.len());
+        Self { shared: self.shared.clone(), range: self.range.start..end }
     }
 
-    /// The label of image `index`, which must be below [`Self::len`].
-    pub fn label(&self, index: usize) -> usize {
-        usize::from(self.labels[..self.images][index])
+    /// The same dataset without its first `images` images.
+    fn after(&self, images: usize) -> Self {
+        let start = self.range.start + images.min(self.len());
+        Self { shared: self.shared.clone(), range: start..self.range.end }
     }
 
-    /// Image `index`, [channel, row, column]: `(pixel / 255 − mean) / std`.
+    /// The label of image `index`, which must be below [`Self::len`]; `None` if there are none.
+    pub fn label(&self, index: usize) -> Option<usize> {
+        let labels = self.shared.part.labels.as_ref()?;
+        Some(labels.values[self.range.clone()][index] as usize)
+    }
+
+    /// Image `index`, [channel, row, column]: `(pixel / scale − mean) / std`. May be called from
+    /// several threads.
     ///
     /// # Errors
     /// If `index` is not below [`Self::len`], or the image cannot be read.
@@ -149,21 +119,19 @@ impl Dataset {
         I::IntoIter: ExactSizeIterator,
     {
         let indices = indices.into_iter();
-        let Shape { channels, height, width } = self.shape;
-        let dimensions = (indices.len(), channels, height, width);
-        let mut values = Vec::with_capacity(indices.len() * self.shape.len());
-        for index in indices {
-            if index >= self.images {
+        let Shared { part, values, .. } = &*self.shared;
+        let Shape { channels, height, width } = part.shape;
+        let mut batch = Array4::zeros((indices.len(), channels, height, width));
+        let images = batch.as_slice_mut().expect("standard layout");
+        for (index, image) in indices.zip(images.chunks_exact_mut(part.shape.len())) {
+            if index >= self.len() {
                 return Err(Error::new(
-                    &self.name,
-                    format_args!("image {index} of {} does not exist", self.images),
+                    self.name(),
+                    format_args!("image {index} of {} does not exist", self.len()),
                 ));
             }
-            let pixels = &self.pixels[index * self.shape.len()..][..self.shape.len()];
-            for (plane, table) in pixels.chunks_exact(self.shape.pixels()).zip(&*self.values) {
-                values.extend(plane.iter().map(|&pixel| table[usize::from(pixel)]));
-            }
+            values.write(&part.read(self.range.start + index)?, part, image);
         }
-        Ok(Array4::from_shape_vec(dimensions, values).expect("as many values as the shape has"))
+        Ok(batch)
     }
 }

@@ -8,6 +8,9 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod arrays;
+mod photos;
+
 /// An IDX file as the MNIST page defines it.
 fn idx(dimensions: &[u32], elements: &[u8]) -> Vec<u8> {
     let mut file = vec![0, 0, 8, dimensions.len() as u8];
@@ -38,6 +41,11 @@ fn open_folder(folder: &Path) -> Result<DatasetSource> {
     open(folder.to_str().unwrap())
 }
 
+/// The values of the first image.
+fn values(dataset: &Dataset) -> Vec<f32> {
+    dataset.image(0).unwrap().into_iter().collect()
+}
+
 /// The error of opening the folder with one file replaced; it must name that file.
 fn refused(name: &str, content: Vec<u8>, problem: &str) {
     let folder = folder(&[(name, content)]);
@@ -53,10 +61,10 @@ fn mnist_ships() {
     assert_eq!((test.len(), test.classes(), test.shape()), (10_000, 10, Shape::new(1, 28, 28)));
     // The number of digits of each class in the test set (LeCun, Bottou, Bengio, Haffner 1998).
     let mut classes = [0; 10];
-    (0..test.len()).for_each(|i| classes[test.label(i)] += 1);
+    (0..test.len()).for_each(|i| classes[test.label(i).unwrap()] += 1);
     assert_eq!(classes, [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]);
     let calibration = source.calibration.unwrap();
-    let labels: Vec<_> = (0..10).map(|i| calibration.label(i)).collect();
+    let labels: Vec<_> = (0..10).map(|i| calibration.label(i).unwrap()).collect();
     assert_eq!((calibration.len(), labels), (1000, vec![5, 0, 4, 1, 9, 2, 1, 3, 1, 4]));
     assert!(source.train.is_none());
 }
@@ -71,7 +79,7 @@ fn values_are_normalized_bytes() {
     .unwrap();
     let plain = open_folder(folder.path()).unwrap().test;
     assert_eq!(plain.image(0).unwrap().into_raw_vec_and_offset().0, [0.0, 0.2, 1.0]);
-    assert_eq!((plain.classes(), plain.label(0), plain.label(1)), (5, 4, 2));
+    assert_eq!((plain.classes(), plain.label(0), plain.label(1)), (5, Some(4), Some(2)));
     let described = open_folder(&folder.path().join("d.toml")).unwrap().test;
     assert_eq!((described.name(), described.classes()), ("three", 6));
     let values = described.batch(0..1).unwrap();
@@ -93,7 +101,7 @@ fn gzip_is_found_by_its_content_and_training_images_calibrate() {
     ]);
     let source = open_folder(folder.path()).unwrap();
     assert_eq!(source.train.unwrap().len(), 3);
-    assert_eq!(source.calibration.unwrap().label(2), 7);
+    assert_eq!(source.calibration.unwrap().label(2), Some(7));
     assert_eq!(source.test.classes(), 8);
 }
 
@@ -136,8 +144,26 @@ fn descriptions_are_checked() {
     check(&format!("{idx}channel_order = \"bgr\"\n"), "channel_order");
     check(&format!("{idx}labels = \"x\"\n"), "labels");
     check(&format!("{idx}calibration = \"none\"\n"), "none");
-    check("kind = \"npy\"\npath = \".\"\n", "not supported yet");
+    check(&format!("{idx}layout = \"nhwc\"\n"), "layout");
+    check(&format!("{idx}scale = 0\n"), "scale 0");
+    check(&format!("{idx}calibration = {{ first = 2 }}\n"), "first 2 of 2 images");
+    check(&format!("{idx}calibration = {{ first = 0 }}\n"), "first 0 of 2 images");
+    check(&format!("{idx}calibration = {{ last = 1 }}\n"), "a path, or { first = N }");
+    check("kind = \"tfrecord\"\npath = \".\"\n", "tfrecord");
     check("kind = \"idx\"\npath = \"none\"\n", "none");
+}
+
+#[test]
+fn held_out_images_calibrate_and_are_not_tested() {
+    let description = b"kind = \"idx\"\npath = \".\"\nscale = 1\ncalibration = { first = 1 }\n";
+    let folder = folder(&[("d.toml", description.to_vec())]);
+    let source = open_folder(&folder.path().join("d.toml")).unwrap();
+    let calibration = source.calibration.unwrap();
+    assert_eq!((calibration.len(), calibration.label(0)), (1, Some(4)));
+    assert_eq!(values(&calibration), [0.0, 51.0, 255.0]);
+    assert_eq!((source.test.len(), source.test.label(0)), (1, Some(2)));
+    assert_eq!(values(&source.test), [1.0, 2.0, 3.0]);
+    assert!(source.test.image(1).is_err());
 }
 
 #[test]
@@ -146,7 +172,8 @@ fn what_is_not_there_is_named() {
         assert_eq!(open(name).unwrap_err().subject(), name);
     }
     let empty = tempfile::tempdir().unwrap();
-    assert!(open_folder(empty.path()).unwrap_err().to_string().contains("t10k"));
+    let error = open_folder(empty.path()).unwrap_err();
+    assert!(error.to_string().contains("holds no images"), "{error}");
     let lone = folder(&[("train-images-idx3-ubyte", idx(&[1, 1, 3], &[0; 3]))]);
     let error = open_folder(lone.path()).unwrap_err();
     assert!(error.to_string().contains("no label file"), "{error}");

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::network::{Network, Parameters, Quantization, Topology, scalesim, topology, weights};
+use crate::network::{
+    Network, Parameters, Quantization, Topology, onnx, scalesim, topology, weights,
+};
 
 /// A network with its weights, if it has any, and the dataset that it is made for.
 #[derive(Clone, Debug)]
@@ -78,8 +80,8 @@ pub fn shipped() -> impl Iterator<Item = &'static str> {
     SHIPPED.iter().map(|shipped| shipped.name)
 }
 
-/// Opens a shipped network by name, a topology `.toml` with the weights that it names, or a
-/// SCALE-Sim topology `.csv`, which has none.
+/// Opens a shipped network by name, a topology `.toml` with the weights that it names, an `.onnx`
+/// model, or a SCALE-Sim topology `.csv`, which has no weights.
 ///
 /// # Errors
 /// If there is no such network, or a file is malformed; the error names the file.
@@ -103,10 +105,11 @@ pub fn open(name_or_path: &str) -> Result<Model> {
             let network = scalesim::read(path)?;
             Ok(Model { network, parameters: None, dataset: None, quantization: None })
         }
+        Some("onnx") => onnx::read(path),
         _ => {
             let names: Vec<_> = shipped().collect();
             Err(Error::new(name_or_path, "there is no such network").remedy(format_args!(
-                "name a shipped network ({}), a topology .toml or a SCALE-Sim .csv",
+                "name a shipped network ({}), a topology .toml, an .onnx model or a SCALE-Sim .csv",
                 names.join(", ")
             )))
         }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::NodeId;
+use super::{Network, Node, NodeId, Op};
 use crate::numeric::Format;
 
 /// How the words of a tensor stand for real values.
@@ -46,6 +46,8 @@ pub enum Arithmetic {
     Onnx,
     /// TFLite's reference kernels: integer multipliers and shifts.
     TfLite,
+    /// The hardware's requantizer: networks that are quantized here.
+    Hardware,
 }
 
 /// What a file says of the words of its network.
@@ -64,4 +66,40 @@ pub struct Quantization {
     pub takes_words: bool,
     /// Whether the network's output is given as words of its encoding instead of real values.
     pub gives_words: bool,
+}
+
+impl Quantization {
+    /// Merges nodes that only quantize into the node before them where that has no encoding and no
+    /// other reader.
+    pub fn merge_identities(&mut self, network: &mut Network) {
+        let nodes = &network.nodes;
+        let mut readers = vec![0; nodes.len()];
+        nodes.iter().flat_map(|node| &node.inputs).for_each(|&input| readers[input] += 1);
+        // By node: the node that takes its place.
+        let mut place: Vec<NodeId> = Vec::with_capacity(nodes.len());
+        let mut kept: Vec<Node> = Vec::with_capacity(nodes.len());
+        let mut outputs = BTreeMap::new();
+        for (id, node) in nodes.iter().enumerate() {
+            let encoding = self.outputs.get(&id);
+            if let (Op::Identity, &[input], Some(encoding)) = (&node.op, &node.inputs[..], encoding)
+                && readers[input] == 1
+                && !self.outputs.contains_key(&input)
+            {
+                outputs.insert(place[input], encoding.clone());
+                place.push(place[input]);
+                continue;
+            }
+            if let Some(encoding) = encoding {
+                outputs.insert(kept.len(), encoding.clone());
+            }
+            place.push(kept.len());
+            let inputs = node.inputs.iter().map(|&input| place[input]).collect();
+            kept.push(Node { inputs, ..node.clone() });
+        }
+        let moved = |id: &NodeId| place[*id];
+        self.outputs = outputs;
+        self.weights = self.weights.iter().map(|(id, w)| (moved(id), w.clone())).collect();
+        self.biases = self.biases.iter().map(|(id, b)| (moved(id), b.clone())).collect();
+        network.nodes = kept;
+    }
 }

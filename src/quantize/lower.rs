@@ -10,16 +10,19 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use self::operands::Trained;
+use super::calibrate::statistics;
+use super::equalize::equalize;
+use super::post_training::{is_affine, lower_affine};
 use super::sites::{Fusion, Resolution};
 use super::{
-    AccumulatorSite, BatchNorm, Bias, Chain, Distribution, FixedSpec, FormatSpec, HostModel, Layer,
-    MacLayer, Operation, Plan, QuantizedNetwork, QuantizerSpec, Seen, Site,
+    AccumulatorSite, Baseline, BatchNorm, Bias, Chain, Distribution, FixedSpec, FormatSpec,
+    HostModel, Layer, MacLayer, Operation, Plan, QuantizedNetwork, QuantizerSpec, Seen, Site,
 };
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::kernels::pool::Average;
 use crate::network::{
-    Network, NodeId, Op, Parameters, PoolKind, check_parameters, fold_batch_norm,
+    Network, NodeId, Op, Parameters, PoolKind, check_parameters, fold_batch_norm, split_batch_norm,
 };
 use crate::numeric::{Cast, Format};
 use crate::tensor::{ConvGeometry, Window, Words};
@@ -33,6 +36,8 @@ pub struct Lowered {
     pub network: QuantizedNetwork,
     /// One row for each site, in the order of the layers.
     pub sites: Vec<SiteRow>,
+    /// The float network; absent where operands are synthetic.
+    pub baseline: Option<Baseline>,
 }
 
 /// What a site resolved to.
@@ -64,14 +69,34 @@ pub fn lower(
     plan: &Plan,
     calibration: Option<&Dataset>,
 ) -> Result<Lowered> {
-    let (network, parameters) = match plan.batch_norm {
+    let (network, mut parameters) = match plan.batch_norm {
         BatchNorm::Fold => fold_batch_norm(network, parameters)?,
         BatchNorm::Keep => (network.clone(), parameters.clone()),
+        BatchNorm::Intrinsic => split_batch_norm(network, parameters)?,
     };
     check_parameters(&network, &parameters)?;
+    if plan.equalize {
+        equalize(&network, &mut parameters);
+    }
     let images = calibration.map(|images| images.first(plan.images));
-    let operands = Trained::new(&network, &parameters, images.as_ref())?;
-    Lowering::run(&network, plan, &operands)
+    let statistics = images.map(|images| statistics(&network, &parameters, &images)).transpose()?;
+    let statistics = statistics.as_deref();
+    if is_affine(plan) {
+        return lower_affine(&network, &parameters, plan, statistics);
+    }
+    if plan.bias_correction {
+        return Err(Error::new(
+            format_args!("plan `{}`", plan.name),
+            "corrects biases, for which its \
+             quantizers have no scales",
+        )
+        .remedy("use affine quantizers, or remove `bias_correction`"));
+    }
+    let operands = Trained::new(&network, &parameters, statistics);
+    let mut lowered = Lowering::run(&network, plan, &operands)?;
+    let fusion = Fusion::of(&network, |_, _| true);
+    lowered.baseline = Some(Baseline::new(network, parameters, &lowered.network.layers, &fusion));
+    Ok(lowered)
 }
 
 /// Where operands and value ranges come from.
@@ -118,7 +143,7 @@ impl<'a> Lowering<'a> {
         plan: &'a Plan,
         operands: &'a dyn Operands,
     ) -> Result<Lowered> {
-        let fusion = Fusion::of(network);
+        let fusion = Fusion::of(network, |_, _| true);
         let resolution = Resolution::new(plan, network, &fusion)?;
         let (layers, layer_of, rows) = (Vec::new(), Vec::new(), Vec::new());
         let mut lowering =
@@ -137,7 +162,7 @@ impl<'a> Lowering<'a> {
             takes_words: false,
             gives_words: false,
         };
-        Ok(Lowered { network, sites: lowering.rows })
+        Ok(Lowered { network, sites: lowering.rows, baseline: None })
     }
 
     fn node(&mut self, id: NodeId) -> Result<()> {

@@ -2,16 +2,23 @@
 //!
 //! Its result, a [`QuantizedNetwork`], holds integers only; floats end here.
 
+mod baseline;
 mod calibrate;
 mod distribution;
+mod encoded;
+mod equalize;
 mod lower;
 mod lowered;
 mod plan;
+mod post_training;
 mod quantizer;
+mod range;
 mod sites;
 mod synthetic;
 
+pub use baseline::Baseline;
 pub use distribution::{Distribution, Histogram};
+pub use encoded::lower_encoded;
 pub use lower::{Lowered, SiteRow, lower};
 pub use lowered::{
     AccumulatorSite, Affine, Bias, Clamp, HostModel, Layer, MacLayer, Operation, Output,
@@ -19,9 +26,10 @@ pub use lowered::{
 };
 pub use plan::{BatchNorm, Method, Plan, Rule, SHIPPED};
 pub use quantizer::{
-    Binary, BinarySpec, Chain, FixedPoint, FixedSpec, FormatSpec, Layout, LogRounding, NOfM,
-    PowerOfTwo, PowerOfTwoSpec, Quantizer, QuantizerSpec, Seen, SmallFloat, SmallFloatSpec,
-    Special, Ternary, TernarySpec, Threshold, TopK, WordFormat, cast_value,
+    AffineSpec, Binary, BinarySpec, Chain, FixedPoint, FixedSpec, FormatSpec, Granularity, Layout,
+    LogRounding, NOfM, PowerOfTwo, PowerOfTwoSpec, Quantizer, QuantizerSpec, Scale, Seen,
+    SmallFloat, SmallFloatSpec, Special, Ternary, TernarySpec, Threshold, TopK, WordFormat,
+    cast_value,
 };
 pub use sites::Site;
 pub use synthetic::{synthetic, synthetic_words};

@@ -53,7 +53,8 @@ pub(super) struct Fusion {
 }
 
 impl Fusion {
-    pub fn of(network: &Network) -> Self {
+    /// `may` tells whether an activation function, the second, may be fused into a node.
+    pub fn of(network: &Network, may: impl Fn(NodeId, NodeId) -> bool) -> Self {
         let nodes = &network.nodes;
         let mut readers = vec![0; nodes.len()];
         nodes.iter().flat_map(|node| &node.inputs).for_each(|&input| readers[input] += 1);
@@ -62,6 +63,7 @@ impl Fusion {
             if let (Op::Activation(function), &[input]) = (&node.op, &node.inputs[..])
                 && function.bounds().is_some()
                 && readers[input] == 1
+                && may(input, id)
                 && takes_activation(&nodes[input].op)
             {
                 activation[input] = Some(id);

@@ -5,12 +5,15 @@ use serde::{Deserialize, Serialize};
 /// Accuracy of the float network and of the quantized one on the same images, as fractions.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Accuracy {
-    /// The float network.
-    pub float: Score,
-    /// The quantized network.
-    pub quantized: Score,
+    /// The float network, where images have labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub float: Option<Score>,
+    /// The quantized network, where images have labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantized: Option<Score>,
     /// Fraction of images on which both have the same first class.
-    pub agreement: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<f64>,
 }
 
 /// How often the label is among the first classes.
@@ -24,39 +27,63 @@ pub struct Score {
     pub ci95: [f64; 2],
 }
 
-impl Accuracy {
-    /// Compares the outputs of both networks, image by image, with the labels.
-    pub fn of<'a>(
-        float: impl Iterator<Item = &'a [f32]> + Clone,
-        quantized: impl Iterator<Item = &'a [f32]> + Clone,
-        labels: impl Iterator<Item = usize> + Clone,
-    ) -> Self {
-        let images = labels.clone().count();
-        let agreeing =
-            float.clone().zip(quantized.clone()).filter(|(f, q)| first(f) == first(q)).count();
-        Self {
-            float: Score::of(float, labels.clone()),
-            quantized: Score::of(quantized, labels),
-            agreement: agreeing as f64 / images.max(1) as f64,
+/// Counts hits, image by image.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct Tally {
+    float: Hits,
+    quantized: Hits,
+    compared: u64,
+    agreeing: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Default, Debug)]
+struct Hits {
+    images: u64,
+    top1: u64,
+    top5: u64,
+}
+
+impl Tally {
+    /// Counts one image: its label, if it has one, and the class scores of both networks.
+    pub fn add(&mut self, label: Option<usize>, quantized: &[f32], float: Option<&[f32]>) {
+        if let Some(label) = label {
+            self.quantized.add(quantized, label);
+        }
+        if let Some(float) = float {
+            if let Some(label) = label {
+                self.float.add(float, label);
+            }
+            self.compared += 1;
+            self.agreeing += u64::from(first(float) == first(quantized));
+        }
+    }
+
+    /// The fractions.
+    pub fn accuracy(&self) -> Accuracy {
+        let agreement = self.agreeing as f64 / self.compared as f64;
+        Accuracy {
+            float: self.float.score(),
+            quantized: self.quantized.score(),
+            agreement: (self.compared > 0).then_some(agreement),
         }
     }
 }
 
-impl Score {
-    /// Scores `outputs` (one slice of class scores an image) against `labels`.
-    pub fn of<'a>(
-        outputs: impl Iterator<Item = &'a [f32]>,
-        labels: impl Iterator<Item = usize>,
-    ) -> Self {
-        let (mut images, mut top1, mut top5) = (0, 0, 0);
-        for (scores, label) in outputs.zip(labels) {
-            let rank = rank(scores, label);
-            images += 1;
-            top1 += u64::from(rank == 0);
-            top5 += u64::from(rank < 5);
-        }
-        let fraction = |hits: u64| hits as f64 / images.max(1) as f64;
-        Self { top1: fraction(top1), top5: fraction(top5), ci95: wilson_interval(top1, images) }
+impl Hits {
+    fn add(&mut self, scores: &[f32], label: usize) {
+        let rank = rank(scores, label);
+        self.images += 1;
+        self.top1 += u64::from(rank == 0);
+        self.top5 += u64::from(rank < 5);
+    }
+
+    fn score(&self) -> Option<Score> {
+        let fraction = |hits: u64| hits as f64 / self.images as f64;
+        (self.images > 0).then(|| Score {
+            top1: fraction(self.top1),
+            top5: fraction(self.top5),
+            ci95: wilson_interval(self.top1, self.images),
+        })
     }
 }
 
@@ -107,17 +134,34 @@ mod tests {
         }
     }
 
+    fn score(outputs: &[&[f32]], labels: &[usize]) -> Score {
+        let mut tally = Tally::default();
+        for (scores, &label) in outputs.iter().zip(labels) {
+            tally.add(Some(label), scores, None);
+        }
+        tally.accuracy().quantized.unwrap()
+    }
+
     #[test]
     fn ties_go_to_the_lower_class() {
-        let outputs = [[1.0, 3.0, 3.0, 0.0, 0.0, 0.0, 0.0f32]; 3];
-        let score = Score::of(outputs.iter().map(|o| &o[..]), [1, 2, 6].into_iter());
+        let outputs = [1.0, 3.0, 3.0, 0.0, 0.0, 0.0, 0.0].as_slice();
+        let score = score(&[outputs; 3], &[1, 2, 6]);
         assert_eq!(score.top1, 1.0 / 3.0);
         assert_eq!(score.top5, 2.0 / 3.0);
     }
 
     #[test]
     fn a_label_without_a_score_is_never_right() {
-        let score = Score::of([[1.0f32, 0.0].as_slice()].into_iter(), [7].into_iter());
+        let score = score(&[&[1.0, 0.0]], &[7]);
         assert_eq!((score.top1, score.top5), (0.0, 0.0));
+    }
+
+    #[test]
+    fn without_labels_there_is_agreement_only() {
+        let mut tally = Tally::default();
+        tally.add(None, &[0.0, 1.0], Some(&[0.0, 2.0]));
+        tally.add(None, &[0.0, 1.0], Some(&[2.0, 0.0]));
+        let expected = Accuracy { float: None, quantized: None, agreement: Some(0.5) };
+        assert_eq!(tally.accuracy(), expected);
     }
 }

@@ -11,7 +11,7 @@ use crate::report::{
     Accuracy, DatasetInfo, Figures, HardwareInfo, LayerReport, MeanMacs, NetworkInfo, Overflows,
     Report, SCHEMA_VERSION, Sparsity, ToolInfo, Traffic,
 };
-use crate::simulate::{BoundLayer, LayerCounts, Run, Simulator};
+use crate::simulate::{BoundLayer, LayerCounts, Noise, Run, Simulator};
 use crate::tensor::Shape;
 
 /// A run and what it ran.
@@ -50,7 +50,10 @@ impl Subject<'_> {
             total += &LayerCounts { activations, ..counts.clone() };
             total_energy += &spent;
             if self.is_shown(index, counts) {
-                layers.push(self.layer(index, bound, counts, &spent, run.images));
+                let noise = run.noise.get(index);
+                let sqnr_db = noise.and_then(Noise::sqnr_db);
+                let layer = self.layer(index, bound, counts, &spent, run.images);
+                layers.push(LayerReport { sqnr_db, ..layer });
             }
         }
         Report {
@@ -120,6 +123,7 @@ impl Subject<'_> {
             formats,
             figures: self.figures(counts, spent, images),
             overflow: Overflows::from(counts.sites),
+            sqnr_db: None,
             accumulator_bits_needed: bound.mac().map(|mac| mac.accumulator_bits_needed()),
             accumulator_bits_seen: bound.mac().map(|_| 65 - seen.leading_zeros()),
         }

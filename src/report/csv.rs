@@ -36,7 +36,7 @@ pub fn to_csv(report: &Report) -> Result<String> {
         ["latency_s", "images_per_second", "gops", "gops_per_watt", "utilization"].map(Into::into),
     );
     header.extend(["wrapped", "saturated", "underflowed"].map(|event| format!("overflow.{event}")));
-    header.push("accumulator_bits_needed".into());
+    header.extend(["sqnr_db", "accumulator_bits_needed"].map(Into::into));
 
     let figures = |f: &Figures| -> Vec<String> {
         let mut row = vec![
@@ -69,6 +69,7 @@ pub fn to_csv(report: &Report) -> Result<String> {
         row.extend(figures(&layer.figures));
         let events = layer.overflow.sum;
         row.extend([events.wrapped, events.saturated, events.underflowed].map(|n| n.to_string()));
+        row.push(layer.sqnr_db.map_or(String::new(), |db| db.to_string()));
         row.push(layer.accumulator_bits_needed.map_or(String::new(), |bits| bits.to_string()));
         writer.write_record(&row).map_err(fail)?;
     }
@@ -78,6 +79,7 @@ pub fn to_csv(report: &Report) -> Result<String> {
         sum(report, |l| l.overflow.sum.wrapped),
         sum(report, |l| l.overflow.sum.saturated),
         sum(report, |l| l.overflow.sum.underflowed),
+        String::new(),
         String::new(),
     ]);
     writer.write_record(&total).map_err(fail)?;

@@ -167,6 +167,9 @@ pub struct LayerReport {
     pub figures: Figures,
     /// Output words that overflowed or underflowed, over all images.
     pub overflow: Overflows,
+    /// Signal-to-quantization-noise ratio against the float network, in dB, over all images;
+    /// absent where operands are synthetic or it is not finite.
+    pub sqnr_db: Option<f64>,
     /// Width of the narrowest signed accumulator that is proven safe; multiply-accumulate layers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accumulator_bits_needed: Option<u32>,

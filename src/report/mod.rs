@@ -9,7 +9,7 @@ mod csv;
 mod data;
 mod terminal;
 
-pub use accuracy::{Accuracy, Score, wilson_interval};
+pub use accuracy::{Accuracy, Score, Tally, wilson_interval};
 pub use build::Subject;
 pub use csv::to_csv;
 pub use data::{

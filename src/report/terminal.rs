@@ -38,9 +38,14 @@ pub fn to_terminal(report: &Report) -> String {
     );
     if let Some(accuracy) = &report.accuracy {
         out.push('\n');
-        line(&mut out, "accuracy", score("float    ", &accuracy.float));
-        line(&mut out, "", score("quantized", &accuracy.quantized));
-        line(&mut out, "", format!("both agree on {}", percent(accuracy.agreement)));
+        let lines = [
+            accuracy.float.as_ref().map(|s| score("float    ", s)),
+            accuracy.quantized.as_ref().map(|s| score("quantized", s)),
+            accuracy.agreement.map(|fraction| format!("both agree on {}", percent(fraction))),
+        ];
+        for (index, text) in lines.into_iter().flatten().enumerate() {
+            line(&mut out, if index == 0 { "accuracy" } else { "" }, text);
+        }
     }
     let _ = writeln!(out, "\nPer image{}", if report.dataset.images > 1 { ", mean" } else { "" });
     let _ = writeln!(out, "{}\n", layers(report));
@@ -116,12 +121,15 @@ fn layers(report: &Report) -> Table {
         "stall",
         "util",
         "acc\nbits",
+        "SQNR\ndB",
     ];
-    let mut table = ruled_table(&header, 3);
-    let row = |name: &str, op: &str, shape: String, figures: &Figures, bits: String| {
+    let compared = report.layers.iter().any(|layer| layer.sqnr_db.is_some());
+    let columns = if compared { header.len() } else { header.len() - 1 };
+    let mut table = ruled_table(&header[..columns], 3);
+    let row = |name: &str, op: &str, shape: String, figures: &Figures, last: [String; 2]| {
         let mac = figures.macs.total > 0.0;
         let if_mac = |text: String| if mac { text } else { String::new() };
-        vec![
+        let mut cells = vec![
             Cell::new(name),
             Cell::new(op),
             Cell::new(shape),
@@ -133,15 +141,19 @@ fn layers(report: &Report) -> Table {
             Cell::new(if_mac(percent(figures.cycles_saved))),
             Cell::new(grouped(figures.stall_cycles)),
             Cell::new(if_mac(percent(figures.utilization))),
-            Cell::new(bits),
-        ]
+        ];
+        cells.extend(last.map(Cell::new));
+        cells.truncate(columns);
+        cells
     };
     for layer in &report.layers {
         let [c, h, w] = layer.output_shape;
         let bits = layer.accumulator_bits_needed.map_or(String::new(), |b| b.to_string());
-        table.add_row(row(&layer.name, &layer.op, format!("{c}×{h}×{w}"), &layer.figures, bits));
+        let sqnr = layer.sqnr_db.map_or(String::new(), |db| format!("{db:.1}"));
+        let shape = format!("{c}×{h}×{w}");
+        table.add_row(row(&layer.name, &layer.op, shape, &layer.figures, [bits, sqnr]));
     }
-    table.add_row(row("total", "", String::new(), &report.totals, String::new()));
+    table.add_row(row("total", "", String::new(), &report.totals, Default::default()));
     table
 }
 

@@ -7,6 +7,7 @@
 pub mod arrays;
 mod counts;
 mod layer;
+mod noise;
 mod run;
 pub mod vector;
 mod words;
@@ -14,7 +15,8 @@ mod words;
 pub use counts::{Cycles, Density, LayerCounts, Macs};
 
 pub use layer::LayerModel;
-pub use run::{Run, Simulator};
+pub use noise::Noise;
+pub use run::{Outputs, Run, Simulator};
 pub use vector::{FeatureMap, VectorModel};
 pub use words::{BoundLayer, BoundMac, BoundNetwork, ImageState};
 

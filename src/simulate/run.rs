@@ -1,14 +1,18 @@
 //! A run over images: words of every layer, and from them cycles and accesses, summed.
 
+use ndarray::Array3;
 use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::hardware::Hardware;
 use crate::kernels::PatchScratch;
 use crate::mapping::OperandBits;
-use crate::quantize::{QuantizedNetwork, synthetic_words};
+use crate::quantize::{Baseline, QuantizedNetwork, synthetic_words};
 use crate::simulate::arrays::LanesScratch;
-use crate::simulate::{BoundNetwork, FeatureMap, ImageState, LayerCounts, LayerModel, VectorModel};
+use crate::simulate::noise::compare;
+use crate::simulate::{
+    BoundNetwork, FeatureMap, ImageState, LayerCounts, LayerModel, Noise, VectorModel,
+};
 use crate::tensor::{Bitmap, Words};
 
 /// A quantized network on an accelerator, ready to run.
@@ -32,9 +36,18 @@ pub struct Run {
     pub images: u64,
     /// Counts by layer, summed over the images.
     pub layers: Vec<LayerCounts>,
-    /// The network's outputs by image, each in the order channel, row, column; none where operands
-    /// are synthetic.
-    pub outputs: Vec<Vec<f32>>,
+    /// By layer: how far its words lie from the float network, over the images; none where there is
+    /// no float network. Zero for layers that stand for none of its nodes.
+    pub noise: Vec<Noise>,
+}
+
+/// The outputs for one image, in the order channel, row, column.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Outputs {
+    /// Of the words.
+    pub quantized: Vec<f32>,
+    /// Of the float network, where there is one.
+    pub float: Option<Vec<f32>>,
 }
 
 /// One thread's memory.
@@ -52,6 +65,8 @@ struct LayerScratch {
 
 /// Images that one thread takes at a time, at most.
 const PART: usize = 32;
+/// Images whose outputs are held, at most, until all of them are done.
+const WINDOW: usize = 4096;
 
 impl Simulator {
     /// Binds `network` to the datapath of `hardware` and maps its layers. `seed` is that of
@@ -102,25 +117,43 @@ impl Simulator {
         }
     }
 
-    /// Runs images 0 to `images` − 1; `image` gives the network input of each, in the order
-    /// channel, row, column, and `done` hears of images that are done.
+    /// Runs images 0 to `images` − 1, on the float network too if `baseline` is given; `image` gives
+    /// the network input of each. `each` gets the outputs in the order of the images, and `done`
+    /// hears of images that are done.
     ///
     /// # Errors
     /// If an image cannot be had or is not of the input's shape.
     pub fn run(
         &self,
         images: usize,
-        image: impl Fn(usize) -> Result<Vec<f32>> + Sync,
+        baseline: Option<&Baseline>,
+        image: impl Fn(usize) -> Result<Array3<f32>> + Sync,
+        mut each: impl FnMut(usize, Outputs),
         done: impl Fn(u64) + Sync,
     ) -> Result<Run> {
-        self.parts(images, done, |index, scratch| {
-            self.words.quantize_input(&image(index)?, index, &mut scratch.image)?;
+        let mut noise = Vec::new();
+        let one = |index, scratch: &mut Scratch| {
+            let input = image(index)?;
+            let input = input.as_standard_layout();
+            let values = input.as_slice().expect("standard layout");
+            self.words.quantize_input(values, index, &mut scratch.image)?;
             self.words.run_image(index, &mut scratch.image);
             for layer in 0..self.models.len() {
                 self.count(layer, None, scratch);
             }
-            Ok(Some(self.words.outputs(&scratch.image)))
-        })
+            let compared = baseline
+                .map(|baseline| compare(baseline, input.view(), &self.words, &scratch.image));
+            Ok((self.words.outputs(&scratch.image), compared.transpose()?))
+        };
+        let run = self.parts(images, done, one, |index, (quantized, compared)| {
+            let float = compared.map(|(float, of_image)| {
+                noise.resize(of_image.len(), Noise::default());
+                noise.iter_mut().zip(of_image).for_each(|(sum, noise)| *sum += noise);
+                float
+            });
+            each(index, Outputs { quantized, float });
+        })?;
+        Ok(Run { noise, ..run })
     }
 
     /// Runs `images` images on synthetic activations: each multiply-accumulate layer by itself, on
@@ -135,7 +168,7 @@ impl Simulator {
         density: f64,
         done: impl Fn(u64) + Sync,
     ) -> Result<Run> {
-        self.parts(images, done, |index, scratch| {
+        let one = |index, scratch: &mut Scratch| {
             for (layer, bound) in self.words.layers().iter().enumerate() {
                 let stream = (layer * images + index) as u64;
                 if let Some(mac) = bound.mac() {
@@ -152,45 +185,47 @@ impl Simulator {
                 self.words.run_layer(layer, &inputs, index, &mut scratch.image);
                 self.count(layer, None, scratch);
             }
-            Ok(None)
-        })
+            Ok(())
+        };
+        self.parts(images, done, one, |_, ()| ())
     }
 
-    /// Runs `one` for every image, the images spread over the threads, and sums in integers, so
-    /// that the sums depend on no order.
-    fn parts(
+    /// Runs `one` for every image, the images spread over the threads, and hands what it gave to
+    /// `each` in the order of the images. Counts are summed in integers, which depends on no order.
+    fn parts<T: Send>(
         &self,
         images: usize,
         done: impl Fn(u64) + Sync,
-        one: impl Fn(usize, &mut Scratch) -> Result<Option<Vec<f32>>> + Sync,
+        one: impl Fn(usize, &mut Scratch) -> Result<T> + Sync,
+        mut each: impl FnMut(usize, T),
     ) -> Result<Run> {
         let part = images.div_ceil(4 * rayon::current_num_threads()).clamp(1, PART);
-        let starts: Vec<usize> = (0..images).step_by(part).collect();
-        let runs = starts.into_par_iter().map(|start| {
+        let run_part = |start: usize, end: usize| {
             let mut scratch = self.scratch();
-            let mut outputs = Vec::new();
-            for index in start..images.min(start + part) {
-                outputs.extend(one(index, &mut scratch)?);
+            let mut given = Vec::with_capacity(part);
+            for index in start..end.min(start + part) {
+                given.push(one(index, &mut scratch)?);
                 done(1);
             }
             for (layer, counts) in scratch.counts.iter_mut().enumerate() {
                 counts.sites = *scratch.image.events(layer);
             }
-            Ok((scratch.counts, outputs))
-        });
-        let runs: Vec<_> = runs.collect::<Result<_>>()?;
-        let mut run = Run {
-            images: images as u64,
-            layers: vec![LayerCounts::default(); self.models.len()],
-            outputs: Vec::new(),
+            Ok((scratch.counts, given))
         };
-        for (counts, outputs) in runs {
-            for (sum, counts) in run.layers.iter_mut().zip(&counts) {
-                *sum += counts;
+        let mut layers = vec![LayerCounts::default(); self.models.len()];
+        for window in (0..images).step_by(WINDOW) {
+            let end = images.min(window + WINDOW);
+            let starts: Vec<usize> = (window..end).step_by(part).collect();
+            let runs = starts.par_iter().map(|&start| run_part(start, end));
+            let runs: Vec<_> = runs.collect::<Result<_>>()?;
+            for ((counts, given), start) in runs.into_iter().zip(starts) {
+                for (sum, counts) in layers.iter_mut().zip(&counts) {
+                    *sum += counts;
+                }
+                given.into_iter().enumerate().for_each(|(index, t)| each(start + index, t));
             }
-            run.outputs.extend(outputs);
         }
-        Ok(run)
+        Ok(Run { images: images as u64, layers, noise: Vec::new() })
     }
 
     fn scratch(&self) -> Scratch {

@@ -102,6 +102,14 @@ impl BoundLayer {
         }
     }
 
+    /// What the word 1 stands for in a channel.
+    pub fn unit(&self, channel: usize) -> f64 {
+        match &self.affine {
+            Some(affine) => affine.scale(channel).into(),
+            None => self.format.value(1),
+        }
+    }
+
     /// Whether it writes words; the float values of others are the host's own.
     pub fn writes_words(&self) -> bool {
         !matches!(self.step, Step::Host(_, false))

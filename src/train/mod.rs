@@ -118,7 +118,7 @@ pub fn accuracy(network: &Network, parameters: &Parameters, data: &Dataset) -> R
     for first in (0..data.len()).step_by(EVALUATED) {
         let images = first..(first + EVALUATED).min(data.len());
         let outputs = float::infer(network, parameters, data.batch(images.clone())?.view())?;
-        let labels: Vec<_> = images.map(|image| data.label(image)).collect();
+        let labels = labels(data, images)?;
         correct += cross_entropy(outputs.view(), &labels).0.correct;
     }
     Ok(correct as f64 / data.len() as f64)
@@ -143,7 +143,7 @@ fn gradient(
                 shift(&mut image, settings.shift, &mut random);
             }
         }
-        let labels: Vec<_> = images.iter().map(|&image| data.label(image)).collect();
+        let labels = labels(data, images.iter().copied())?;
         let outputs = float::forward(network, parameters, input.view())?;
         let (loss, mut by_logits) = cross_entropy(outputs[logits].view(), &labels);
         by_logits /= batch.len() as f32;
@@ -159,6 +159,15 @@ fn gradient(
         }
     }
     Ok((loss, sum))
+}
+
+/// The labels of images; refuses a dataset without.
+fn labels(data: &Dataset, images: impl Iterator<Item = usize>) -> Result<Vec<usize>> {
+    let labels = images.map(|image| data.label(image)).collect::<Option<_>>();
+    labels.ok_or_else(|| {
+        Error::new(data.name(), "its images have no labels")
+            .remedy("name a label file with `labels`")
+    })
 }
 
 /// Moves an image [channels, height, width] by a random number of pixels, at most `most` in each

@@ -1,0 +1,53 @@
+//! The quantized operators as ONNX defines them and ONNX Runtime computes them: float32 scales,
+//! halves to even, then saturation.
+
+use super::{Mean, Pooling, Rules};
+use crate::error::Result;
+use crate::kernels::elementwise::ScaledSum;
+use crate::kernels::pool::Average;
+use crate::network::{Activation, PoolKind};
+use crate::numeric::{RequantizerKind, Rounding};
+use crate::quantize::{Affine, Rescale};
+
+pub struct Onnx;
+
+impl Rules for Onnx {
+    fn rescale(&self, operands: &[f32], output: &Affine) -> Result<Rescale> {
+        let scales = operands.iter().map(|unit| f64::from(unit / output.scale(0))).collect();
+        Ok(Rescale { kind: Some(RequantizerKind::Float32), scales })
+    }
+
+    fn word(&self, value: f32, to: &Affine) -> i64 {
+        (value / to.scale(0)).round_ties_even() as i64
+    }
+
+    fn function(&self, function: Activation, word: i64, from: &Affine, to: &Affine) -> i64 {
+        self.word(function.apply(word as f32 * from.scale(0)), to)
+    }
+
+    fn recode(&self, word: i64, from: &Affine, to: &Affine) -> i64 {
+        self.word(word as f32 * from.scale(0), to)
+    }
+
+    fn sum(&self, inputs: &[&Affine], output: &Affine) -> Result<ScaledSum> {
+        let ratios = inputs.iter().map(|input| input.scale(0) / output.scale(0)).collect();
+        Ok(ScaledSum::Float32 { ratios })
+    }
+
+    fn average(&self, pool: Pooling, input: &Affine, output: &Affine) -> Result<Mean> {
+        let rounding = Rounding::HalfEven;
+        if pool.global {
+            let scale = input.scale(0) / (output.scale(0) * pool.window.taps() as f32);
+            let rescale =
+                Rescale { kind: Some(RequantizerKind::Float32), scales: vec![scale.into()] };
+            return Ok(Mean { average: Average::Sum, rescale: Some(rescale), rounding });
+        }
+        let average = Average::Float32 {
+            input_scale: input.scale(0),
+            output_scale: output.scale(0),
+            zero_point: output.zero_point,
+            padded: pool.kind == PoolKind::PaddedAverage,
+        };
+        Ok(Mean { average, rescale: None, rounding })
+    }
+}
