@@ -30,7 +30,10 @@ fn small() -> PathBuf {
 
 /// The values of a file of int8, uint8 or float32, by image.
 fn images(path: &Path) -> Vec<Vec<f32>> {
-    fn read<T: ReadableElement + Copy>(bytes: &[u8], of: impl Fn(T) -> f32) -> Option<Vec<Vec<f32>>> {
+    fn read<T: ReadableElement + Copy>(
+        bytes: &[u8],
+        of: impl Fn(T) -> f32,
+    ) -> Option<Vec<Vec<f32>>> {
         let array = ArrayD::<T>::read_npy(bytes).ok()?;
         let images = array.outer_iter();
         Some(images.map(|image| image.iter().map(|&value| of(value)).collect()).collect())

@@ -19,9 +19,7 @@ use std::fmt;
 use std::path::Path;
 
 use self::schema::{Graph, Kind, Operator, Tensor};
-use super::{
-    Activation, Arithmetic, Builder, Encoding, Model, NodeId, Parameters, Quantization,
-};
+use super::{Activation, Arithmetic, Builder, Encoding, Model, NodeId, Parameters, Quantization};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::tensor::Shape;

@@ -456,11 +456,7 @@ fn mapped(from: &Affine, to: &Affine, words: Arc<[i64]>) -> Result<Output> {
 }
 
 /// A function of words, by word of the centred format, saturated.
-fn table(
-    from: &Affine,
-    to: &Affine,
-    function: impl Fn(i64) -> Result<i64>,
-) -> Result<Arc<[i64]>> {
+fn table(from: &Affine, to: &Affine, function: impl Fn(i64) -> Result<i64>) -> Result<Arc<[i64]>> {
     let (format, [low, high], [least, most]) = (from.centred(), to.range(), from.range());
     let words = format.min() as i64..=format.max() as i64;
     words.map(|word| Ok(function(word.clamp(least, most))?.clamp(low, high))).collect()

@@ -225,8 +225,9 @@ impl<'a> Reader<'a> {
         axes.sort_unstable();
         axes.dedup();
         if rank != 4 || axes != [1, 2] {
-            return Err(Error::new("axes", format_args!("{axes:?} of {rank} dimensions"))
-                .remedy("a mean over height and width of 4 dimensions, axes 1 and 2, is supported"));
+            return Err(Error::new("axes", format_args!("{axes:?} of {rank} dimensions")).remedy(
+                "a mean over height and width of 4 dimensions, axes 1 and 2, is supported",
+            ));
         }
         let node = self.builder.global_pool(&op.name, input.node, PoolKind::Average)?;
         self.done(op, node)
@@ -353,11 +354,10 @@ impl<'a> Reader<'a> {
 /// The options of an operator, which are those of table `number`.
 fn options<'a>(op: &Site<'a>, number: u8) -> Result<Options<'a>> {
     match op.operator.options {
-        Some((found, _)) if found != number => Err(Error::new(
-            "options",
-            format_args!("are of table {found}, {number} was expected"),
-        )
-        .remedy("the file is damaged: convert the model again")),
+        Some((found, _)) if found != number => {
+            Err(Error::new("options", format_args!("are of table {found}, {number} was expected"))
+                .remedy("the file is damaged: convert the model again"))
+        }
         options => Ok(Options(options.map(|(_, table)| table))),
     }
 }

@@ -76,7 +76,10 @@ impl<'a> Graph<'a> {
             name,
             inputs: table.numbers(1)?,
             outputs: table.numbers(2)?,
-            options: table.table(4)?.map(|options| Ok::<_, Error>((table.number(3, 0)?, options))).transpose()?,
+            options: table
+                .table(4)?
+                .map(|options| Ok::<_, Error>((table.number(3, 0)?, options)))
+                .transpose()?,
         })
     }
 
@@ -99,8 +102,11 @@ impl<'a> Graph<'a> {
         let number: u32 = table.number(2, 0)?;
         let buffer = element("buffer", &self.buffers, number as usize)?;
         if buffer.number(1, 0i64)? != 0 {
-            return Err(Error::new("buffer", "lies outside of the FlatBuffer, as in models of \
-                                             2 GB and more, which are not supported"));
+            return Err(Error::new(
+                "buffer",
+                "lies outside of the FlatBuffer, as in models of \
+                                             2 GB and more, which are not supported",
+            ));
         }
         let data = buffer.numbers::<u8>(0)?.bytes();
         let bytes = shape.iter().product::<usize>() * kind.bytes();

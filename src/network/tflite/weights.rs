@@ -95,9 +95,8 @@ impl Reader<'_> {
         self.count(channels)?;
         let words: Vec<i64> = words.collect();
         let weights = &self.weights[&node].encoding;
-        let value = |(channel, &word): (usize, &i64)| {
-            word as f32 * (input_scale * weights.scale(channel))
-        };
+        let value =
+            |(channel, &word): (usize, &i64)| word as f32 * (input_scale * weights.scale(channel));
         let values = words.iter().enumerate().map(value).collect();
         self.parameters.insert(parameter_name(name, "bias"), array(&[channels], values));
         self.biases.insert(node, words);

@@ -27,9 +27,7 @@ impl Rules for TfLite {
         let of = |&b: &f32| match product {
             Product::Dense => Requantizer::float64(exact(b), format),
             Product::Conv if a.stored.is_signed() => Requantizer::scaled(exact(b), format),
-            Product::Conv => {
-                Requantizer::scaled(f64::from(a_scale * b) / f64::from(to), format)
-            }
+            Product::Conv => Requantizer::scaled(f64::from(a_scale * b) / f64::from(to), format),
             Product::Map => Requantizer::scaled((a_scale * b / to).into(), format),
         };
         Ok(Rescale::Requantizers(b.iter().map(of).collect::<Result<_>>()?))
@@ -78,8 +76,7 @@ impl Rules for TfLite {
         let largest = inputs.iter().map(|input| input.scale(0)).fold(0.0, f32::max);
         let unit = 2.0 * f64::from(largest);
         let word32 = word32()?;
-        let input =
-            |input: &&Affine| Requantizer::scaled(f64::from(input.scale(0)) / unit, word32);
+        let input = |input: &&Affine| Requantizer::scaled(f64::from(input.scale(0)) / unit, word32);
         let scale = unit / (f64::from(1 << SUM_SHIFT) * f64::from(output.scale(0)));
         Ok(ScaledSum::Shifted {
             left: SUM_SHIFT,

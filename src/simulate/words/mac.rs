@@ -194,7 +194,9 @@ pub(super) fn requantizers(
         RequantizerKind::Float32 => Requantizer::float32((scale * 2f64.powi(-frac)) as f32, to),
     };
     let requantizers = match rescale {
-        Rescale::Scales(scales) => scales.iter().map(|&scale| of_scale(scale)).collect::<Result<_>>()?,
+        Rescale::Scales(scales) => {
+            scales.iter().map(|&scale| of_scale(scale)).collect::<Result<_>>()?
+        }
         Rescale::Requantizers(requantizers) => requantizers.clone(),
     };
     let of_channel = |channel: usize| requantizers.get(channel).or(requantizers.first());
