@@ -34,13 +34,15 @@ pub enum Average {
     },
     /// Not divided: the epilogue scales it.
     Sum,
-    /// `rint(float32(sum) · input scale / positions / output scale)`, in float32 in this order,
-    /// positions being those inside the map or all of the window.
+    /// ONNX Runtime's `QLinearAveragePool`, in float32: the sum of `input scale · word` by rows,
+    /// divided by the number of positions, then `rint(mean / output scale + zero point)`.
     Float32 {
         /// Scale of the incoming words.
         input_scale: f32,
         /// Scale of the outgoing words.
         output_scale: f32,
+        /// Zero point of the outgoing words.
+        zero_point: i64,
         /// Whether padding counts.
         padded: bool,
     },
@@ -63,7 +65,8 @@ impl Pool {
         let Sink { words, events, scratch } = sink;
         let format = input.format();
         let prepared = PreparedEpilogue::new(&self.epilogue, format.frac(), magnitude(format));
-        self.reduce(input, words, scratch, i64::MIN, i64::max, |element, largest, positions| {
+        let max = |largest: i64, word: i64| largest.max(word);
+        self.reduce(input, words, scratch, i64::MIN, max, |element, largest, positions| {
             let largest = if positions == 0 { 0 } else { largest };
             prepared.word(largest, || draws.draw(Site::Output, element, 0), events)
         });
@@ -74,7 +77,21 @@ impl Pool {
         let Sink { words, events, scratch } = sink;
         let frac = input.format().frac();
         let overflow = self.epilogue.cast.overflow();
-        let add = |sum, word| sum + word;
+        if let Average::Float32 { input_scale, output_scale, zero_point, padded } = kind {
+            let add = |sum: f32, word: i64| sum + input_scale * word as f32;
+            let scratch = &mut Vec::new();
+            return self.reduce(input, words, scratch, 0.0, add, |element, sum, positions| {
+                let positions = if padded { self.window.taps() } else { positions.max(1) };
+                let mean = sum / positions as f32;
+                let stored = (mean / output_scale + zero_point as f32).round_ties_even();
+                let (to, word) = (self.epilogue.cast.to().frac(), stored as i64 - zero_point);
+                let word =
+                    self.epilogue.apply(word.into(), to, draws.draw(Site::Output, element, 0));
+                events.count(word, overflow);
+                word.raw as i64
+            });
+        }
+        let add = |sum: i64, word: i64| sum + word;
         self.reduce(input, words, scratch, 0, add, |element, sum, positions| {
             let random = draws.draw(Site::Output, element, 0);
             let (inside, taps) = (positions.max(1) as i128, self.window.taps() as i128);
@@ -90,13 +107,7 @@ impl Pool {
                     let word = round_quotient(stored, inside, rounding, random) - zero_point;
                     epilogue.apply(word, frac, random)
                 }
-                Average::Sum => epilogue.apply(sum, frac, random),
-                Average::Float32 { input_scale, output_scale, padded } => {
-                    let positions = if padded { taps } else { inside };
-                    let mean = sum as f32 * input_scale / positions as f32;
-                    let word = (mean / output_scale).round_ties_even();
-                    epilogue.apply(word as i128, epilogue.cast.to().frac(), random)
-                }
+                Average::Sum | Average::Float32 { .. } => epilogue.apply(sum, frac, random),
             };
             events.count(word, overflow);
             word.raw as i64
@@ -105,14 +116,14 @@ impl Pool {
 
     /// Folds the words under the window of every output word, a pixel's channels together;
     /// `finish` takes the element number, the result and the number of positions inside the map.
-    fn reduce(
+    fn reduce<A: Copy>(
         &self,
         input: &Words,
         output: &mut Words,
-        scratch: &mut Vec<i64>,
-        start: i64,
-        fold: impl Fn(i64, i64) -> i64,
-        mut finish: impl FnMut(usize, i64, usize) -> i64,
+        scratch: &mut Vec<A>,
+        start: A,
+        fold: impl Fn(A, i64) -> A,
+        mut finish: impl FnMut(usize, A, usize) -> i64,
     ) {
         let channels = self.input.channels;
         scratch.resize(channels, start);

@@ -2,7 +2,7 @@
 
 use ndarray::{ArrayD, Axis};
 
-use super::{Network, NodeId, Op, Parameters, check_parameters, parameter_name};
+use super::{Network, Node, NodeId, Op, Parameters, check_parameters, parameter_name};
 use crate::error::Result;
 
 /// Folds every batch normalization that is the only reader of a convolution or dense layer into
@@ -78,6 +78,65 @@ fn fold_into(layer: &str, norm: &str, epsilon: f32, parameters: &mut Parameters)
         let centred = f64::from(*bias) - f64::from(mean[channel]);
         *bias = (centred * scale[channel] + f64::from(beta[channel])) as f32;
     }
+}
+
+/// Splits every batch normalization into four, each a batch normalization itself: `centre` with the
+/// mean alone, `scale` with 1 / √(variance + epsilon), `gamma` with the factor, and one with the
+/// offset, which keeps the name, so that its readers and rules find it.
+///
+/// # Errors
+///
+/// If the parameters are not those of the network.
+pub fn split_batch_norm(
+    network: &Network,
+    parameters: &Parameters,
+) -> Result<(Network, Parameters)> {
+    check_parameters(network, parameters)?;
+    let mut split = Network { name: network.name.clone(), nodes: Vec::new() };
+    let mut result = parameters.clone();
+    let mut place: Vec<NodeId> = Vec::with_capacity(network.nodes.len());
+    for node in &network.nodes {
+        let mut node = node.clone();
+        node.inputs.iter_mut().for_each(|input| *input = place[*input]);
+        if let Op::BatchNorm { epsilon } = node.op {
+            let mut take = |name: &str| {
+                let values = result.remove(&parameter_name(&node.name, name)).expect("checked");
+                values.into_iter().collect::<Vec<f32>>()
+            };
+            let (gamma, beta) = (take("weight"), take("bias"));
+            let (mean, variance) = (take("running_mean"), take("running_var"));
+            let deviation = |v: &f32| (f64::from(*v) + f64::from(epsilon)).sqrt();
+            let inverse = variance.iter().map(|v| (1.0 / deviation(v)) as f32).collect();
+            let (zeros, ones) = (vec![0.0; mean.len()], vec![1.0; mean.len()]);
+            let negated = mean.iter().map(|mean| -mean).collect();
+            let steps: [(&str, Vec<f32>, Vec<f32>); 4] = [
+                (".centre", ones.clone(), negated),
+                (".scale", inverse, zeros.clone()),
+                (".gamma", gamma, zeros.clone()),
+                ("", ones.clone(), beta),
+            ];
+            for (suffix, weight, bias) in steps {
+                let name = format!("{}{suffix}", node.name);
+                let own = [
+                    ("weight", weight),
+                    ("bias", bias),
+                    ("running_mean", zeros.clone()),
+                    ("running_var", ones.clone()),
+                ];
+                for (parameter, values) in own {
+                    let values = ndarray::Array1::from_vec(values).into_dyn();
+                    result.insert(parameter_name(&name, parameter), values);
+                }
+                let op = Op::BatchNorm { epsilon: f32::MIN_POSITIVE };
+                split.nodes.push(Node { name, op, inputs: node.inputs.clone(), shape: node.shape });
+                node.inputs = vec![split.nodes.len() - 1];
+            }
+        } else {
+            split.nodes.push(node);
+        }
+        place.push(split.nodes.len() - 1);
+    }
+    Ok((split, result))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub mod topology;
 pub mod weights;
 
 pub use builder::{Builder, MAX_ELEMENTS, MAX_WINDOW};
-pub use fold::{fold_batch_norm, fold_batch_norm_nodes};
+pub use fold::{fold_batch_norm, fold_batch_norm_nodes, split_batch_norm};
 pub use graph::{Activation, FlattenOrder, Lrn, Network, Node, NodeId, Op, Parameters, PoolKind};
 pub use open::{Model, open, shipped};
 pub use parameters::{check_parameters, parameter_name};

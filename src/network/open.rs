@@ -28,17 +28,52 @@ struct Shipped {
     weights: Option<&'static [u8]>,
 }
 
+/// The files `topologies/<name>.toml` and, if there are weights, `topologies/<name>.safetensors`.
+macro_rules! shipped {
+    ($name:literal) => {
+        Shipped {
+            name: $name,
+            topology: include_str!(concat!("../../topologies/", $name, ".toml")),
+            weights: None,
+        }
+    };
+    ($name:literal, weights) => {
+        Shipped {
+            weights: Some(include_bytes!(concat!("../../topologies/", $name, ".safetensors"))),
+            ..shipped!($name)
+        }
+    };
+}
+
 const SHIPPED: &[Shipped] = &[
-    Shipped {
-        name: "lenet5",
-        topology: include_str!("../../topologies/lenet5.toml"),
-        weights: Some(include_bytes!("../../topologies/lenet5.safetensors")),
-    },
-    Shipped {
-        name: "lenet_caffe",
-        topology: include_str!("../../topologies/lenet_caffe.toml"),
-        weights: Some(include_bytes!("../../topologies/lenet_caffe.safetensors")),
-    },
+    shipped!("lenet5", weights),
+    shipped!("lenet_caffe", weights),
+    shipped!("fcnet"),
+    shipped!("cifarnet"),
+    shipped!("alexnet"),
+    shipped!("overfeat"),
+    shipped!("vgg_a"),
+    shipped!("vgg16"),
+    shipped!("vgg19"),
+    shipped!("inception_v1"),
+    shipped!("inception_v2"),
+    shipped!("inception_v3"),
+    shipped!("inception_v4"),
+    shipped!("inception_resnet_v2"),
+    shipped!("resnet_v1_14"),
+    shipped!("resnet_v1_20"),
+    shipped!("resnet_v1_50"),
+    shipped!("resnet_v1_101"),
+    shipped!("resnet_v1_152"),
+    shipped!("resnet_v1_200"),
+    shipped!("resnet_v2_50"),
+    shipped!("resnet_v2_101"),
+    shipped!("resnet_v2_152"),
+    shipped!("resnet_v2_200"),
+    shipped!("squeezenet1_1"),
+    shipped!("mobilenet_v1"),
+    shipped!("mobilenet_v2"),
+    shipped!("efficientnet_lite0"),
 ];
 
 /// Names of the networks that ship with the project.

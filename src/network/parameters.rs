@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Network, Op, Parameters};
+use super::{Network, NodeId, Op, Parameters};
 use crate::error::{Error, Result};
 
 /// The name of a node's parameter, as in a PyTorch state dict: `node.parameter`.
@@ -57,12 +57,12 @@ impl Network {
             .sum()
     }
 
-    /// Multiply-accumulates of one image: the sum of [`ConvGeometry::macs`] over the nodes that
-    /// have a geometry.
-    ///
-    /// [`ConvGeometry::macs`]: crate::tensor::ConvGeometry::macs
+    /// Multiply-accumulates of one image in its convolutions and dense layers. Batch
+    /// normalizations, most of which fold into them, do not count, as is usual.
     pub fn macs(&self) -> u64 {
-        (0..self.nodes.len()).filter_map(|id| self.geometry(id)).map(|g| g.macs()).sum()
+        let counts = |id: &NodeId| matches!(self.nodes[*id].op, Op::Conv { .. } | Op::Dense { .. });
+        let ids = (0..self.nodes.len()).filter(counts);
+        ids.filter_map(|id| self.geometry(id)).map(|geometry| geometry.macs()).sum()
     }
 }
 

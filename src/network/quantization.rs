@@ -46,6 +46,8 @@ pub enum Arithmetic {
     Onnx,
     /// TFLite's reference kernels: integer multipliers and shifts.
     TfLite,
+    /// The hardware's requantizer: networks that are quantized here.
+    Hardware,
 }
 
 /// What a file says of the words of its network.

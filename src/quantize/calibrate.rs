@@ -1,5 +1,7 @@
 //! Calibration: what values a float network has at each node, on training images.
 
+use ndarray::{ArrayView4, Axis};
+
 use super::{Distribution, Histogram};
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
@@ -8,21 +10,33 @@ use crate::network::{Network, Parameters, float};
 /// Images evaluated together. Float results do not depend on it; memory does.
 const BATCH: usize = 32;
 
-/// Runs the float network over the first `images` images and returns the distribution of the
-/// output of every node. The same for any number of threads.
+/// What the output of a node is like.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Statistics {
+    /// Its values.
+    pub distribution: Distribution,
+    /// Its mean by channel.
+    pub channel_means: Vec<f64>,
+}
+
+/// Runs the float network over the images and returns the statistics of the output of every node.
+/// The same for any number of threads.
 ///
 /// # Errors
 /// If an image cannot be read or does not fit the network, or a value is not finite.
-pub(super) fn distributions(
+pub(super) fn statistics(
     network: &Network,
     parameters: &Parameters,
     images: &Dataset,
-) -> Result<Vec<Distribution>> {
+) -> Result<Vec<Statistics>> {
     let mut histograms = vec![Histogram::default(); network.nodes.len()];
+    let mut sums: Vec<Vec<f64>> =
+        network.nodes.iter().map(|node| vec![0.0; node.shape.channels]).collect();
     for first in (0..images.len()).step_by(BATCH) {
         let batch = images.batch(first..images.len().min(first + BATCH))?;
         float::visit(network, parameters, batch.view(), |id, output| {
             let output = output.as_standard_layout();
+            add_channels(&mut sums[id], output.view());
             let values = output.as_slice().expect("standard layout");
             if histograms[id].add(values) {
                 return Ok(());
@@ -34,5 +48,21 @@ pub(super) fn distributions(
             .remedy("check the weights and the normalization of the images"))
         })?;
     }
-    Ok(histograms.iter().map(Histogram::distribution).collect())
+    let of_node = |(id, histogram): (usize, &Histogram)| {
+        let elements = (network.nodes[id].shape.pixels() * images.len()).max(1) as f64;
+        Statistics {
+            distribution: histogram.distribution(),
+            channel_means: sums[id].iter().map(|sum| sum / elements).collect(),
+        }
+    };
+    Ok(histograms.iter().enumerate().map(of_node).collect())
+}
+
+/// Adds a batch to the sums by channel, image by image.
+fn add_channels(sums: &mut [f64], batch: ArrayView4<f32>) {
+    for image in batch.axis_iter(Axis(0)) {
+        for (sum, channel) in sums.iter_mut().zip(image.axis_iter(Axis(0))) {
+            *sum += channel.iter().map(|&value| f64::from(value)).sum::<f64>();
+        }
+    }
 }

@@ -6,6 +6,7 @@
 //! Whatever else has only a float definition is left to the host.
 
 mod onnx;
+mod own;
 mod tflite;
 
 use std::sync::Arc;
@@ -19,10 +20,10 @@ use crate::network::{
     check_parameters, parameter_name,
 };
 use crate::numeric::{Cast, Format, Overflow, Rounding};
-use crate::quantize::sites::Fusion;
+use crate::quantize::sites::{Fusion, Resolution};
 use crate::quantize::{
     AccumulatorSite, Affine, Baseline, Bias, Clamp, HostModel, Layer, Lowered, MacLayer, Operation,
-    Output, QuantizedNetwork, Rescale, SiteRow, WordMap,
+    Output, QuantizedNetwork, QuantizerSpec, Rescale, Site, SiteRow, WordMap,
 };
 use crate::tensor::{ConvGeometry, Window, Words};
 
@@ -97,15 +98,27 @@ pub fn lower_encoded(
     parameters: &Parameters,
     quantization: &Quantization,
 ) -> Result<Lowered> {
+    lower_resolved(network, parameters, quantization, None)
+}
+
+/// The same, the accumulators and products as a plan resolved them.
+pub(super) fn lower_resolved(
+    network: &Network,
+    parameters: &Parameters,
+    quantization: &Quantization,
+    resolution: Option<&Resolution>,
+) -> Result<Lowered> {
     check_parameters(network, parameters)?;
     let rules: &dyn Rules = match quantization.arithmetic {
         Arithmetic::Onnx => &onnx::Onnx,
+        Arithmetic::Hardware => &own::Own,
         Arithmetic::TfLite => &tflite::TfLite,
     };
     let encoded = |id: NodeId| quantization.outputs.contains_key(&id);
     let mut lowering = Encoded {
         network,
         quantization,
+        resolution,
         rules,
         fusion: Fusion::of(network, |node, activation| !encoded(node) && encoded(activation)),
         layers: Vec::new(),
@@ -130,7 +143,8 @@ pub fn lower_encoded(
     };
     let host = (!prefixes.is_empty()).then(host);
     let Encoded { layers, fusion, rows, .. } = lowering;
-    let baseline = Baseline::new(network.clone(), parameters.clone(), &layers, &fusion);
+    let baseline = Baseline::new(network.clone(), parameters.clone(), &layers, &fusion)
+        .saturated(&quantization.outputs);
     let network = QuantizedNetwork {
         name: network.name.clone(),
         layers,
@@ -145,6 +159,7 @@ pub fn lower_encoded(
 struct Encoded<'a> {
     network: &'a Network,
     quantization: &'a Quantization,
+    resolution: Option<&'a Resolution<'a>>,
     rules: &'a dyn Rules,
     fusion: Fusion,
     layers: Vec<Layer>,
@@ -168,7 +183,7 @@ impl Encoded<'_> {
             None => self.host(id, to.as_ref())?,
         };
         if let Some(affine) = &output.affine {
-            self.row(id, "output", describe(affine), affine.stored);
+            self.row(id, Site::Output, describe(affine), Some(affine.stored));
         }
         self.layer_of.push(self.layers.len());
         let (name, shape) = (node.name.clone(), node.shape);
@@ -266,7 +281,8 @@ impl Encoded<'_> {
             return Err(Error::new("weights", format_args!("{} words", centred.len())));
         }
         let weights = Words::from_raw(smallest(&centred)?, centred.into_iter());
-        self.row(id, "weights", describe_weights(&tensor.encoding), tensor.encoding.format);
+        let (text, stored) = (describe_weights(&tensor.encoding), tensor.encoding.format);
+        self.row(id, Site::Weights, text, Some(stored));
         let bias = self.quantization.biases.get(&id);
         let format = Format::new(true, 32, 0)?;
         let bias = match bias {
@@ -277,7 +293,7 @@ impl Encoded<'_> {
                 if let Some(word) = raw.iter().find(|&&word| !format.contains(word.into())) {
                     return Err(Error::new("bias", format_args!("{word} has more than 32 bits")));
                 }
-                self.row(id, "bias", "words of the accumulator".into(), format);
+                self.row(id, Site::Bias, "words of the accumulator".into(), Some(format));
                 Some(Bias { format, raw: raw.clone() })
             }
             None => None,
@@ -297,18 +313,30 @@ impl Encoded<'_> {
                 (None, plain(&Affine { scales, zero_point: 0, stored: format })?)
             }
         };
-        let accumulator =
-            AccumulatorSite { format: None, rounding: Rounding::Floor, overflow: None };
-        let layer = MacLayer {
-            geometry,
-            weights,
-            bias,
-            activations: None,
-            product: None,
-            accumulator,
-            rescale,
-        };
+        let (product, accumulator) = self.loop_sites(id)?;
+        let layer =
+            MacLayer { geometry, weights, bias, activations: None, product, accumulator, rescale };
         Ok((Operation::Mac(Box::new(layer)), output))
+    }
+
+    /// The casts inside the loop, in units of the exact product.
+    fn loop_sites(&mut self, id: NodeId) -> Result<(Option<Cast>, AccumulatorSite)> {
+        let single = |site: Site| match self.resolution.and_then(|r| r.stated(id, site)) {
+            None | Some([QuantizerSpec::None(_)]) => Ok(None),
+            Some([QuantizerSpec::Fixed(spec)]) => Ok(Some(spec)),
+            Some(_) => Err(Error::new(site, "takes one fixed-point quantizer, or none")),
+        };
+        let (product, accumulator) = (single(Site::Product)?, single(Site::Accumulator)?);
+        let product = product.map(|spec| spec.cast_at(true, 0)).transpose()?;
+        let mut sites = AccumulatorSite { format: None, rounding: Rounding::Floor, overflow: None };
+        if let Some(spec) = accumulator {
+            let cast = spec.format.map(|_| spec.cast_at(true, 0)).transpose()?;
+            let format = cast.map(Cast::to);
+            sites = AccumulatorSite { format, rounding: spec.rounding(), overflow: spec.overflow };
+        }
+        let text = sites.format.map_or("the hardware's widest".into(), |f| format!("fixed {f}"));
+        self.row(id, Site::Accumulator, text, sites.format);
+        Ok((product, sites))
     }
 
     fn constant(&self, id: NodeId, to: &Affine) -> Result<(Operation, Output)> {
@@ -412,16 +440,16 @@ impl Encoded<'_> {
         }
     }
 
-    fn row(&mut self, id: NodeId, site: &'static str, quantizer: String, format: Format) {
+    fn row(&mut self, id: NodeId, site: Site, quantizer: String, format: Option<Format>) {
         let nodes = &self.network.nodes;
-        let activation = self.fusion.activation[id].filter(|_| site == "output");
+        let activation = self.fusion.activation[id].filter(|_| site == Site::Output);
         self.rows.push(SiteRow {
             layer: nodes[id].name.clone(),
             activation: activation.map(|id| nodes[id].name.clone()),
-            site,
+            site: site.name(),
             quantizer,
-            format: Some(format),
-            source: "the file".into(),
+            format,
+            source: self.resolution.map_or("the file".into(), |r| r.source(id, site)),
         });
     }
 }

@@ -10,6 +10,9 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use self::operands::Trained;
+use super::calibrate::statistics;
+use super::equalize::equalize;
+use super::post_training::{is_affine, lower_affine};
 use super::sites::{Fusion, Resolution};
 use super::{
     AccumulatorSite, Baseline, BatchNorm, Bias, Chain, Distribution, FixedSpec, FormatSpec,
@@ -19,7 +22,7 @@ use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::kernels::pool::Average;
 use crate::network::{
-    Network, NodeId, Op, Parameters, PoolKind, check_parameters, fold_batch_norm,
+    Network, NodeId, Op, Parameters, PoolKind, check_parameters, fold_batch_norm, split_batch_norm,
 };
 use crate::numeric::{Cast, Format};
 use crate::tensor::{ConvGeometry, Window, Words};
@@ -66,13 +69,30 @@ pub fn lower(
     plan: &Plan,
     calibration: Option<&Dataset>,
 ) -> Result<Lowered> {
-    let (network, parameters) = match plan.batch_norm {
+    let (network, mut parameters) = match plan.batch_norm {
         BatchNorm::Fold => fold_batch_norm(network, parameters)?,
         BatchNorm::Keep => (network.clone(), parameters.clone()),
+        BatchNorm::Intrinsic => split_batch_norm(network, parameters)?,
     };
     check_parameters(&network, &parameters)?;
+    if plan.equalize {
+        equalize(&network, &mut parameters);
+    }
     let images = calibration.map(|images| images.first(plan.images));
-    let operands = Trained::new(&network, &parameters, images.as_ref())?;
+    let statistics = images.map(|images| statistics(&network, &parameters, &images)).transpose()?;
+    let statistics = statistics.as_deref();
+    if is_affine(plan) {
+        return lower_affine(&network, &parameters, plan, statistics);
+    }
+    if plan.bias_correction {
+        return Err(Error::new(
+            format_args!("plan `{}`", plan.name),
+            "corrects biases, for which its \
+             quantizers have no scales",
+        )
+        .remedy("use affine quantizers, or remove `bias_correction`"));
+    }
+    let operands = Trained::new(&network, &parameters, statistics);
     let mut lowered = Lowering::run(&network, plan, &operands)?;
     let fusion = Fusion::of(&network, |_, _| true);
     lowered.baseline = Some(Baseline::new(network, parameters, &lowered.network.layers, &fusion));

@@ -6,10 +6,13 @@ mod baseline;
 mod calibrate;
 mod distribution;
 mod encoded;
+mod equalize;
 mod lower;
 mod lowered;
 mod plan;
+mod post_training;
 mod quantizer;
+mod range;
 mod sites;
 mod synthetic;
 
@@ -23,9 +26,10 @@ pub use lowered::{
 };
 pub use plan::{BatchNorm, Method, Plan, Rule, SHIPPED};
 pub use quantizer::{
-    Binary, BinarySpec, Chain, FixedPoint, FixedSpec, FormatSpec, Layout, LogRounding, NOfM,
-    PowerOfTwo, PowerOfTwoSpec, Quantizer, QuantizerSpec, Seen, SmallFloat, SmallFloatSpec,
-    Special, Ternary, TernarySpec, Threshold, TopK, WordFormat, cast_value,
+    AffineSpec, Binary, BinarySpec, Chain, FixedPoint, FixedSpec, FormatSpec, Granularity, Layout,
+    LogRounding, NOfM, PowerOfTwo, PowerOfTwoSpec, Quantizer, QuantizerSpec, Scale, Seen,
+    SmallFloat, SmallFloatSpec, Special, Ternary, TernarySpec, Threshold, TopK, WordFormat,
+    cast_value,
 };
 pub use sites::Site;
 pub use synthetic::{synthetic, synthetic_words};

@@ -21,7 +21,7 @@ macro_rules! shipped {
     };
 }
 
-shipped!("int8", "int16", "int4", "acc12");
+shipped!("int8", "int8_channel", "int8_channel_shift", "int16", "int4", "acc12");
 
 /// How the binary point of a format that does not state it is chosen from the values seen.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
@@ -34,6 +34,8 @@ pub enum Method {
     /// As many fractional bits as fit when only this percentage of the values, by magnitude,
     /// must not overflow.
     Percentile(f64),
+    /// As many fractional bits as fit the threshold on magnitudes of least divergence.
+    Entropy,
 }
 
 /// What becomes of batch normalizations.
@@ -45,6 +47,10 @@ pub enum BatchNorm {
     Fold,
     /// Kept as 1×1 depthwise multiply-accumulate layers.
     Keep,
+    /// Kept as four such layers, so that every intermediate is quantized: `centre` subtracts the
+    /// mean, `scale` multiplies by 1/√(variance + ε), `gamma` by the factor, and the last, which
+    /// keeps the name, adds the offset.
+    Intrinsic,
 }
 
 /// A plan: calibration, and rules of which the last that matches a site holds.
@@ -58,6 +64,10 @@ pub struct Plan {
     pub method: Method,
     /// What becomes of batch normalizations.
     pub batch_norm: BatchNorm,
+    /// Whether the weights of layers that follow each other are equalized first.
+    pub equalize: bool,
+    /// Whether biases make up for the mean error of quantized weights.
+    pub bias_correction: bool,
     /// Rules, the last match wins.
     pub rules: Vec<Rule>,
     source: Source,
@@ -130,6 +140,8 @@ impl Plan {
             images: calibration.images,
             method: calibration.method().map_err(|e| source.at(e, span))?,
             batch_norm: parsed.batch_norm,
+            equalize: parsed.equalize,
+            bias_correction: parsed.bias_correction,
             rules: rules?,
             source,
         })
@@ -170,6 +182,10 @@ struct File {
     calibration: Option<Spanned<Calibration>>,
     #[serde(default)]
     batch_norm: BatchNorm,
+    #[serde(default)]
+    equalize: bool,
+    #[serde(default)]
+    bias_correction: bool,
     #[serde(default, rename = "rule")]
     rules: Vec<RuleText>,
 }
@@ -188,6 +204,7 @@ enum MethodName {
     Max,
     Mse,
     Percentile,
+    Entropy,
 }
 
 impl Default for Calibration {
@@ -205,6 +222,7 @@ impl Calibration {
         match (self.method, self.percentile) {
             (MethodName::Max, None) => Ok(Method::Max),
             (MethodName::Mse, None) => Ok(Method::Mse),
+            (MethodName::Entropy, None) => Ok(Method::Entropy),
             (MethodName::Percentile, Some(p)) if p > 0.0 && p <= 100.0 => Ok(Method::Percentile(p)),
             (MethodName::Percentile, _) => {
                 error("method `percentile` needs `percentile`, above 0 and at most 100")

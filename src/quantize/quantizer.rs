@@ -4,6 +4,7 @@
 //! threshold) was fixed from the values seen ([`QuantizerSpec::fit`]), so that the same value
 //! always gives the same result. Definitions and sources: `docs/quantizers.md`.
 
+mod affine;
 mod binary;
 mod chain;
 mod exact;
@@ -22,6 +23,7 @@ use crate::numeric::Format;
 use crate::quantize::WordMap;
 use crate::tensor::Shape;
 
+pub use affine::{AffineSpec, Encoded, Granularity, Scale};
 pub use binary::{Binary, BinarySpec};
 pub use chain::Chain;
 pub use exact::cast_value;

@@ -27,7 +27,7 @@ pub fn synthetic(network: &Network, plan: &Plan, density: f64, seed: u64) -> Res
     check_density(density)?;
     let network = &match plan.batch_norm {
         BatchNorm::Fold => fold_batch_norm_nodes(network),
-        BatchNorm::Keep => network.clone(),
+        BatchNorm::Keep | BatchNorm::Intrinsic => network.clone(),
     };
     let [unsigned, signed] = [0.0, -1.0].map(|low| spread(low, 1.0));
     Lowering::run(network, plan, &Nominal { network, density, seed, unsigned, signed })

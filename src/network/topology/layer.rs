@@ -1,253 +1,239 @@
-//! One `[[layer]]` of a topology file: its keys, which of them its operator takes, and the node
-//! that they describe.
+//! The node that a layer describes: the keys that its operator takes, and what they say.
 
-use std::ops::Range;
-
-use serde::Deserialize;
-use toml::Spanned;
-
-use super::Source;
-use crate::error::Result;
-use crate::network::{Activation, Builder, FlattenOrder, NodeId, PoolKind};
+use super::expand::Instance;
+use super::value::{FromValue, Padding, Pair, Value};
+use crate::error::{Error, Result};
+use crate::network::{Activation, Builder, FlattenOrder, Lrn, NodeId, PoolKind};
 use crate::tensor::{Shape, Window};
 
-/// A `[[layer]]` as written.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Layer {
-    pub name: Spanned<String>,
-    op: Spanned<Operator>,
-    pub inputs: Option<Vec<Spanned<String>>>,
-    channels: Option<Spanned<usize>>,
-    kernel: Option<Spanned<Pair>>,
-    stride: Option<Spanned<Pair>>,
-    padding: Option<Spanned<Padding>>,
-    dilation: Option<Spanned<Pair>>,
-    groups: Option<Spanned<usize>>,
-    bias: Option<Spanned<bool>>,
-    epsilon: Option<Spanned<f32>>,
-    low: Option<Spanned<f32>>,
-    high: Option<Spanned<f32>>,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Operator {
     Conv,
+    DepthwiseConv,
     Dense,
     BatchNorm,
     Relu,
     Relu6,
     Clip,
+    LeakyRelu,
+    Sigmoid,
+    HardSigmoid,
+    HardSwish,
     MaxPool,
     AveragePool,
     GlobalMaxPool,
     GlobalAveragePool,
     Add,
+    Mul,
+    Lrn,
+    Pad,
     Concat,
     Flatten,
     Softmax,
 }
 
-/// One size for both axes, or height and width.
-#[derive(Clone, Copy, Deserialize)]
-#[serde(untagged, expecting = "expected a size or [height, width]")]
-enum Pair {
-    Both(usize),
-    Each([usize; 2]),
+/// The operators by name, and the keys that each takes beside those of every layer.
+const OPERATORS: &[(&str, Operator, &[&str])] = &[
+    ("conv", Operator::Conv, &CONV_KEYS),
+    ("depthwise_conv", Operator::DepthwiseConv, &DEPTHWISE_KEYS),
+    ("dense", Operator::Dense, &["channels", "bias"]),
+    ("batch_norm", Operator::BatchNorm, &["epsilon"]),
+    ("relu", Operator::Relu, &[]),
+    ("relu6", Operator::Relu6, &[]),
+    ("clip", Operator::Clip, &["low", "high"]),
+    ("leaky_relu", Operator::LeakyRelu, &["slope"]),
+    ("sigmoid", Operator::Sigmoid, &[]),
+    ("hard_sigmoid", Operator::HardSigmoid, &["alpha", "beta"]),
+    ("hard_swish", Operator::HardSwish, &[]),
+    ("max_pool", Operator::MaxPool, &["kernel", "stride", "padding"]),
+    ("average_pool", Operator::AveragePool, &["kernel", "stride", "padding", "count_padding"]),
+    ("global_max_pool", Operator::GlobalMaxPool, &[]),
+    ("global_average_pool", Operator::GlobalAveragePool, &[]),
+    ("add", Operator::Add, &[]),
+    ("mul", Operator::Mul, &[]),
+    ("lrn", Operator::Lrn, &["size", "alpha", "beta", "bias"]),
+    ("pad", Operator::Pad, &["padding"]),
+    ("concat", Operator::Concat, &[]),
+    ("flatten", Operator::Flatten, &[]),
+    ("softmax", Operator::Softmax, &[]),
+];
+
+const CONV_KEYS: [&str; 8] =
+    ["channels", "multiplier", "kernel", "stride", "padding", "dilation", "groups", "bias"];
+const DEPTHWISE_KEYS: [&str; 6] = ["multiplier", "kernel", "stride", "padding", "dilation", "bias"];
+
+impl FromValue for Operator {
+    const EXPECTED: &'static str = "the name of an operator";
+
+    fn from_value(value: &Value) -> Option<Self> {
+        let Value::Text(name) = value else { return None };
+        OPERATORS.iter().find(|(known, ..)| known == name).map(|&(_, operator, _)| operator)
+    }
 }
 
-/// Padding on all sides, `[vertical, horizontal]`, `[top, left, bottom, right]`, or `"same"`.
-#[derive(Clone, Copy, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "expected a size, [vertical, horizontal], [top, left, bottom, right] or \"same\""
-)]
-enum Padding {
-    All(usize),
-    Axes([usize; 2]),
-    Sides([usize; 4]),
-    Word(Same),
+/// Adds the node to the network under construction.
+pub fn build(layer: &Instance, builder: &mut Builder, inputs: &[NodeId]) -> Result<NodeId> {
+    let operator: Operator = layer.read("op", layer.operator())?;
+    check_keys(layer, operator)?;
+    add(layer, operator, builder, inputs).map_err(|e| layer.locate(e, layer.span()))
 }
 
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Same {
-    Same,
-}
-
-impl Layer {
-    /// Adds the node to the network under construction.
-    pub fn build(
-        &self,
-        builder: &mut Builder,
-        inputs: &[NodeId],
-        source: Source,
-    ) -> Result<NodeId> {
-        let operator = *self.op.get_ref();
-        self.check_keys(operator, source)?;
-        let name = self.name.get_ref();
-        let one = || match inputs {
-            [input] => Ok(*input),
-            _ => Err(source.error(
-                self,
-                self.op.span(),
-                format!("lists {} inputs, but reads one", inputs.len()),
-                "list one layer, or leave `inputs` out to read the layer before",
+fn add(
+    layer: &Instance,
+    operator: Operator,
+    builder: &mut Builder,
+    inputs: &[NodeId],
+) -> Result<NodeId> {
+    let name = layer.name();
+    let one = || match inputs {
+        [input] => Ok(*input),
+        _ => Err(layer.error(
+            layer.operator().span(),
+            format_args!("lists {} inputs, but reads one", inputs.len()),
+            "list one layer, or leave `inputs` out to read the layer before",
+        )),
+    };
+    let bias = || Ok(layer.get("bias")?.unwrap_or(true));
+    match operator {
+        Operator::Conv | Operator::DepthwiseConv => {
+            let from = builder.shape(one()?);
+            let depthwise = operator == Operator::DepthwiseConv;
+            let channels = match depthwise {
+                true => multiple(from, layer.get("multiplier")?.unwrap_or(1)),
+                false => channels(layer, from)?,
+            };
+            let groups = match depthwise {
+                true => from.channels,
+                false => layer.get("groups")?.unwrap_or(1),
+            };
+            let window = window(layer, operator, from)?;
+            builder.conv(name, one()?, channels, window, groups, bias()?)
+        }
+        Operator::Dense => builder.dense(name, one()?, required(layer, "channels")?, bias()?),
+        Operator::BatchNorm => {
+            builder.batch_norm(name, one()?, layer.get("epsilon")?.unwrap_or(1e-5))
+        }
+        Operator::Relu => builder.activation(name, one()?, Activation::Relu),
+        Operator::Relu6 => builder.activation(name, one()?, Activation::Relu6),
+        Operator::Clip => {
+            let (low, high) = (required(layer, "low")?, required(layer, "high")?);
+            builder.activation(name, one()?, Activation::Clip { low, high })
+        }
+        Operator::LeakyRelu => {
+            let slope = required(layer, "slope")?;
+            builder.activation(name, one()?, Activation::LeakyRelu { slope })
+        }
+        Operator::Sigmoid => builder.activation(name, one()?, Activation::Sigmoid),
+        Operator::HardSigmoid => {
+            let (alpha, beta) = (required(layer, "alpha")?, required(layer, "beta")?);
+            builder.activation(name, one()?, Activation::HardSigmoid { alpha, beta })
+        }
+        Operator::HardSwish => builder.activation(name, one()?, Activation::HardSwish),
+        Operator::MaxPool => {
+            let window = window(layer, operator, builder.shape(one()?))?;
+            builder.pool(name, one()?, PoolKind::Max, window)
+        }
+        Operator::AveragePool => {
+            let window = window(layer, operator, builder.shape(one()?))?;
+            let kind = match layer.get("count_padding")?.unwrap_or(false) {
+                true => PoolKind::PaddedAverage,
+                false => PoolKind::Average,
+            };
+            builder.pool(name, one()?, kind, window)
+        }
+        Operator::GlobalMaxPool => builder.global_pool(name, one()?, PoolKind::Max),
+        Operator::GlobalAveragePool => builder.global_pool(name, one()?, PoolKind::Average),
+        Operator::Add => builder.add(name, inputs),
+        Operator::Mul => match inputs {
+            &[left, right] => builder.mul(name, [left, right]),
+            _ => Err(layer.error(
+                layer.operator().span(),
+                format_args!("lists {} inputs, but multiplies two", inputs.len()),
+                "list two layers",
             )),
-        };
-        match operator {
-            Operator::Conv => {
-                let channels = *self.required(&self.channels, "channels", source)?;
-                let window = self.window(builder.shape(one()?), source)?;
-                let groups = self.groups.as_ref().map_or(1, |groups| *groups.get_ref());
-                builder.conv(name, one()?, channels, window, groups, self.has_bias())
-            }
-            Operator::Dense => {
-                let channels = *self.required(&self.channels, "channels", source)?;
-                builder.dense(name, one()?, channels, self.has_bias())
-            }
-            Operator::BatchNorm => {
-                let epsilon = self.epsilon.as_ref().map_or(1e-5, |epsilon| *epsilon.get_ref());
-                builder.batch_norm(name, one()?, epsilon)
-            }
-            Operator::Relu => builder.activation(name, one()?, Activation::Relu),
-            Operator::Relu6 => builder.activation(name, one()?, Activation::Relu6),
-            Operator::Clip => {
-                let low = *self.required(&self.low, "low", source)?;
-                let high = *self.required(&self.high, "high", source)?;
-                builder.activation(name, one()?, Activation::Clip { low, high })
-            }
-            Operator::MaxPool | Operator::AveragePool => {
-                let window = self.window(builder.shape(one()?), source)?;
-                builder.pool(name, one()?, operator.pool_kind(), window)
-            }
-            Operator::GlobalMaxPool | Operator::GlobalAveragePool => {
-                builder.global_pool(name, one()?, operator.pool_kind())
-            }
-            Operator::Add => builder.add(name, inputs),
-            Operator::Concat => builder.concat(name, inputs),
-            Operator::Flatten => builder.flatten(name, one()?, FlattenOrder::ChannelsFirst),
-            Operator::Softmax => builder.softmax(name, one()?),
+        },
+        Operator::Lrn => {
+            let (size, alpha) = (required(layer, "size")?, required(layer, "alpha")?);
+            let (beta, bias) = (required(layer, "beta")?, layer.get("bias")?.unwrap_or(1.0));
+            builder.lrn(name, one()?, Lrn { size, alpha, beta, bias })
         }
-    }
-
-    fn has_bias(&self) -> bool {
-        self.bias.as_ref().is_none_or(|bias| *bias.get_ref())
-    }
-
-    /// The window over `input`. Pooling strides by its kernel unless it says otherwise.
-    fn window(&self, input: Shape, source: Source) -> Result<Window> {
-        let pair = |key: &Option<Spanned<Pair>>| key.as_ref().map(|key| key.get_ref().sizes());
-        let kernel = self.required(&self.kernel, "kernel", source)?.sizes();
-        let default = match self.op.get_ref() {
-            Operator::Conv => [1, 1],
-            _ => kernel,
-        };
-        let mut window = Window {
-            kernel,
-            stride: pair(&self.stride).unwrap_or(default),
-            padding: [0; 4],
-            dilation: pair(&self.dilation).unwrap_or([1, 1]),
-        };
-        window.padding = match self.padding.as_ref().map(|padding| *padding.get_ref()) {
-            None => [0; 4],
-            Some(Padding::All(size)) => [size; 4],
-            Some(Padding::Axes([vertical, horizontal])) => {
-                [vertical, horizontal, vertical, horizontal]
-            }
-            Some(Padding::Sides(sides)) => sides,
-            Some(Padding::Word(Same::Same)) => same(&window, input),
-        };
-        Ok(window)
-    }
-
-    fn required<'a, T>(
-        &self,
-        key: &'a Option<Spanned<T>>,
-        name: &str,
-        source: Source,
-    ) -> Result<&'a T> {
-        key.as_ref().map(Spanned::get_ref).ok_or_else(|| {
-            let problem = format!("has no `{name}`, which its operator needs");
-            source.error(self, self.op.span(), problem, format!("add `{name} = …`"))
-        })
-    }
-
-    /// Refuses keys that the operator does not take.
-    fn check_keys(&self, operator: Operator, source: Source) -> Result<()> {
-        let taken = operator.keys();
-        match self.given().into_iter().find(|(key, _)| !taken.contains(key)) {
-            None => Ok(()),
-            Some((key, span)) => {
-                let remedy = match taken {
-                    [] => {
-                        "remove it; this operator takes none but `name`, `op` and `inputs`".into()
-                    }
-                    _ => format!("remove it; this operator takes {}", taken.join(", ")),
-                };
-                let problem = format!("has the key `{key}`, which its operator does not take");
-                Err(source.error(self, span, problem, remedy))
-            }
-        }
-    }
-
-    /// The keys that are given, apart from those that every operator takes.
-    fn given(&self) -> Vec<(&'static str, Range<usize>)> {
-        fn span<T>(key: &Option<Spanned<T>>) -> Option<Range<usize>> {
-            key.as_ref().map(Spanned::span)
-        }
-        let keys = [
-            ("channels", span(&self.channels)),
-            ("kernel", span(&self.kernel)),
-            ("stride", span(&self.stride)),
-            ("padding", span(&self.padding)),
-            ("dilation", span(&self.dilation)),
-            ("groups", span(&self.groups)),
-            ("bias", span(&self.bias)),
-            ("epsilon", span(&self.epsilon)),
-            ("low", span(&self.low)),
-            ("high", span(&self.high)),
-        ];
-        keys.into_iter().filter_map(|(key, span)| Some((key, span?))).collect()
+        Operator::Pad => match required(layer, "padding")? {
+            Padding::Sides(sides) => builder.pad(name, one()?, sides),
+            Padding::Same => Err(layer.error(
+                layer.operator().span(),
+                "has no window, so `padding` cannot be \"same\"",
+                "state how many pixels to pad",
+            )),
+        },
+        Operator::Concat => builder.concat(name, inputs),
+        Operator::Flatten => builder.flatten(name, one()?, FlattenOrder::ChannelsFirst),
+        Operator::Softmax => builder.softmax(name, one()?),
     }
 }
 
-impl Operator {
-    /// The keys that the operator takes beside `name`, `op` and `inputs`.
-    fn keys(self) -> &'static [&'static str] {
-        match self {
-            Self::Conv => {
-                &["channels", "kernel", "stride", "padding", "dilation", "groups", "bias"]
-            }
-            Self::Dense => &["channels", "bias"],
-            Self::BatchNorm => &["epsilon"],
-            Self::Clip => &["low", "high"],
-            Self::MaxPool | Self::AveragePool => &["kernel", "stride", "padding"],
-            Self::Relu
-            | Self::Relu6
-            | Self::GlobalMaxPool
-            | Self::GlobalAveragePool
-            | Self::Add
-            | Self::Concat
-            | Self::Flatten
-            | Self::Softmax => &[],
-        }
-    }
-
-    fn pool_kind(self) -> PoolKind {
-        match self {
-            Self::MaxPool | Self::GlobalMaxPool => PoolKind::Max,
-            _ => PoolKind::Average,
-        }
+/// Output channels of a convolution: stated, or so many times those of its input.
+fn channels(layer: &Instance, from: Shape) -> Result<usize> {
+    match (layer.get("channels")?, layer.get("multiplier")?) {
+        (Some(channels), None) => Ok(channels),
+        (None, Some(multiplier)) => Ok(multiple(from, multiplier)),
+        (Some(_), Some(_)) => Err(layer.error(
+            layer.operator().span(),
+            "has both `channels` and `multiplier`",
+            "keep one of them",
+        )),
+        (None, None) => required(layer, "channels"),
     }
 }
 
-impl Pair {
-    fn sizes(self) -> [usize; 2] {
-        match self {
-            Self::Both(size) => [size; 2],
-            Self::Each(sizes) => sizes,
+/// Too many channels saturate and are refused later.
+fn multiple(from: Shape, multiplier: usize) -> usize {
+    from.channels.saturating_mul(multiplier)
+}
+
+/// The window over `input`. Pooling strides by its kernel unless it says otherwise.
+fn window(layer: &Instance, operator: Operator, input: Shape) -> Result<Window> {
+    let Pair(kernel) = required(layer, "kernel")?;
+    let default = match operator {
+        Operator::MaxPool | Operator::AveragePool => kernel,
+        _ => [1, 1],
+    };
+    let pair = |key, default| Ok(layer.get(key)?.map_or(default, |Pair(sizes)| sizes));
+    let mut window = Window {
+        kernel,
+        stride: pair("stride", default)?,
+        padding: [0; 4],
+        dilation: pair("dilation", [1, 1])?,
+    };
+    match layer.get("padding")? {
+        None => {}
+        Some(Padding::Sides(sides)) => window.padding = sides,
+        Some(Padding::Same) => window.padding = same(&window, input),
+    }
+    Ok(window)
+}
+
+fn required<T: FromValue>(layer: &Instance, key: &str) -> Result<T> {
+    layer.get(key)?.ok_or_else(|| missing(layer, key))
+}
+
+fn missing(layer: &Instance, key: &str) -> Error {
+    let problem = format!("has no `{key}`, which its operator needs");
+    layer.error(layer.operator().span(), problem, format_args!("add `{key} = …`"))
+}
+
+/// Refuses keys that the operator does not take.
+fn check_keys(layer: &Instance, operator: Operator) -> Result<()> {
+    let keys = OPERATORS.iter().filter(|entry| entry.1 == operator).flat_map(|entry| entry.2);
+    let taken: Vec<&str> = keys.copied().collect();
+    match layer.keys().find(|(key, _)| !taken.contains(key)) {
+        None => Ok(()),
+        Some((key, span)) => {
+            let remedy = match &taken[..] {
+                [] => "remove it; this operator takes none but `name`, `op` and `inputs`".into(),
+                _ => format!("remove it; this operator takes {}", taken.join(", ")),
+            };
+            let problem = format!("has the key `{key}`, which its operator does not take");
+            Err(layer.error(span, problem, remedy))
         }
     }
 }

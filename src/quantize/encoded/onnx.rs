@@ -50,6 +50,7 @@ impl Rules for Onnx {
         let average = Average::Float32 {
             input_scale: input.scale(0),
             output_scale: output.scale(0),
+            zero_point: output.zero_point,
             padded: pool.kind == PoolKind::PaddedAverage,
         };
         Ok(Mean { average, rescale: None, rounding })

@@ -3,10 +3,9 @@
 use ndarray::ArrayD;
 
 use super::Operands;
-use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::network::{Network, NodeId, Op, Parameters, parameter_name};
-use crate::quantize::calibrate::distributions;
+use crate::quantize::calibrate::Statistics;
 use crate::quantize::{Chain, Distribution, Layout, QuantizerSpec, Seen};
 use crate::tensor::Words;
 
@@ -14,18 +13,16 @@ use crate::tensor::Words;
 pub(super) struct Trained<'a> {
     network: &'a Network,
     parameters: &'a Parameters,
-    distributions: Option<Vec<Distribution>>,
+    statistics: Option<&'a [Statistics]>,
 }
 
 impl<'a> Trained<'a> {
     pub fn new(
         network: &'a Network,
         parameters: &'a Parameters,
-        images: Option<&Dataset>,
-    ) -> Result<Self> {
-        let distributions =
-            images.map(|images| distributions(network, parameters, images)).transpose()?;
-        Ok(Self { network, parameters, distributions })
+        statistics: Option<&'a [Statistics]>,
+    ) -> Self {
+        Self { network, parameters, statistics }
     }
 
     fn parameter(&self, id: NodeId, name: &str) -> Option<&'a ArrayD<f32>> {
@@ -82,7 +79,7 @@ impl Operands for Trained<'_> {
     }
 
     fn distribution(&self, id: NodeId, _: Option<bool>) -> Option<&Distribution> {
-        self.distributions.as_ref().map(|all| &all[id])
+        self.statistics.map(|all| &all[id].distribution)
     }
 }
 

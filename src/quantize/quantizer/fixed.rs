@@ -179,6 +179,7 @@ impl FixedSpec {
         let reach = match method {
             Method::Max | Method::Mse => f64::INFINITY,
             Method::Percentile(percent) => seen.percentile(percent),
+            Method::Entropy => seen.entropy_threshold(self.spec()?.bits),
         };
         let lowest = if signed { -reach } else { 0.0 };
         let ends = [seen.min(), seen.max()].map(|end| end.clamp(lowest, reach));

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::{
-    BinarySpec, FixedSpec, Layout, NOfM, PowerOfTwoSpec, Quantizer, SmallFloatSpec, TernarySpec,
-    Threshold, TopK, WordFormat,
+    AffineSpec, BinarySpec, FixedSpec, Layout, NOfM, PowerOfTwoSpec, Quantizer, SmallFloatSpec,
+    TernarySpec, Threshold, TopK, WordFormat,
 };
 use crate::error::{Error, Result};
 use crate::quantize::{Distribution, Method};
@@ -17,6 +17,8 @@ use crate::quantize::{Distribution, Method};
 pub enum QuantizerSpec {
     /// Fixed point.
     Fixed(FixedSpec),
+    /// Scales and zero points; the whole network is lowered by them.
+    Affine(AffineSpec),
     /// Signed or unsigned powers of two.
     PowerOfTwo(PowerOfTwoSpec),
     /// ±m.
@@ -96,6 +98,7 @@ impl QuantizerSpec {
     pub fn check(&self) -> Result<()> {
         match self {
             Self::Fixed(spec) => spec.check(),
+            Self::Affine(spec) => spec.check(),
             Self::PowerOfTwo(spec) => spec.check(),
             Self::Binary(spec) => spec.check(),
             Self::Ternary(spec) => spec.check(),
@@ -115,6 +118,11 @@ impl QuantizerSpec {
     pub fn fit(&self, seen: &Seen) -> Result<Arc<dyn Quantizer>> {
         match self {
             Self::Fixed(spec) => spec.fit(seen),
+            Self::Affine(_) => Err(Error::new(
+                seen.site,
+                "an affine quantizer needs the values of a trained network",
+            )
+            .remedy("run it on a network with weights, or use kind = \"fixed\"")),
             Self::PowerOfTwo(spec) => spec.fit(seen),
             Self::Binary(spec) => spec.fit(seen),
             Self::Ternary(spec) => spec.fit(seen),

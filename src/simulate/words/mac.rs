@@ -189,7 +189,10 @@ pub(super) fn requantizers(
             "output",
             format_args!("its words are {scale} accumulators apart, the hardware shifts by bits"),
         )
-        .remedy("use hardware with requantizer multiplier_shift or float32, or binary points")),
+        .remedy(
+            "use hardware whose requantizer is multiplier_shift or float32, such as \
+             lanes_scaled_16x16, or quantizers with scale = \"power_of_two\"",
+        )),
         RequantizerKind::MultiplierShift => Requantizer::scaled(scale * 2f64.powi(-frac), to),
         RequantizerKind::Float32 => Requantizer::float32((scale * 2f64.powi(-frac)) as f32, to),
     };
