@@ -128,3 +128,75 @@ fn divided(a: i32, shift: u32) -> i32 {
     let half = (1i64 << shift) >> 1;
     (if a < 0 { -((half - a) >> shift) } else { (a + half) >> shift }) as i32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::testing::s;
+
+    /// Everywhere near 0, and on a grid down to the last kept difference: gemmlowp's tests allow
+    /// 3e-7.
+    #[test]
+    fn exponentials_are_close() {
+        let near = -(1 << 16)..=0;
+        let far = (-(31 << DIFFERENCE_FRAC)..0).step_by(4099);
+        for x in near.chain(far) {
+            let exact = (f64::from(x) / f64::from(1 << DIFFERENCE_FRAC)).exp();
+            let found = f64::from(exponential(x)) / 2f64.powi(31);
+            assert!((found - exact).abs() < 3e-7, "exp of {x}: {found}, {exact}");
+        }
+    }
+
+    /// Sums from 1 to 512, the largest of which a word can tell.
+    #[test]
+    fn reciprocals_are_close() {
+        for sum in (1i64 << 19..1 << 28).step_by(65_521) {
+            let (found, exponent) = reciprocal(sum);
+            let found = f64::from(found) / 2f64.powi(exponent as i32 - 23);
+            let exact = 2f64.powi(31) / (sum as f64 / 2f64.powi(19));
+            assert!((found / exact - 1.0).abs() < 1e-7, "reciprocal of {sum}: {found}, {exact}");
+        }
+    }
+
+    /// Against the definition in float64: a word at most 1 away.
+    #[test]
+    fn words_are_those_of_the_definition_or_their_neighbours() {
+        for (scale, channels) in [(0.02, 10), (0.1, 7), (1.0, 3), (0.004, 100)] {
+            let words: Vec<i64> = (0..channels).map(|c| (c * 37 + 11) % 256 - 128).collect();
+            let largest = *words.iter().max().unwrap();
+            let exponentials = words.iter().map(|w| ((w - largest) as f64 * scale).exp());
+            let sum: f64 = exponentials.clone().sum();
+            let input = Words::from_raw(s(8, 0), words.iter().copied());
+            let mut output = Words::zeros(Format::new(false, 8, 0).unwrap(), words.len());
+            Softmax::new(scale).unwrap().run(words.len(), &input, &mut output);
+            for (found, exponential) in output.to_vec().into_iter().zip(exponentials) {
+                let exact = (256.0 * exponential / sum).min(255.0);
+                assert!((found as f64 - exact).abs() <= 1.0, "{found}, {exact}");
+            }
+        }
+    }
+
+    /// Two equal words share 256: 128 each. A word alone has 256, saturated.
+    #[test]
+    fn equal_words_have_equal_shares() {
+        let input = Words::from_raw(s(8, 0), [5, 5].into_iter());
+        let mut output = Words::zeros(Format::new(false, 8, 0).unwrap(), 2);
+        let softmax = Softmax::new(0.5).unwrap();
+        softmax.run(2, &input, &mut output);
+        assert_eq!(output.to_vec(), [128, 128]);
+        softmax.run(1, &input, &mut output);
+        assert_eq!(output.to_vec(), [255, 255]);
+    }
+
+    /// Differences of 1 are e^20 apart, or further than any multiplier reaches.
+    #[test]
+    fn large_scales_leave_the_largest_word() {
+        for scale in [20.0, 1e6, 1e30] {
+            let input = Words::from_raw(s(8, 0), [-3, 7, 6].into_iter());
+            let mut output = Words::zeros(Format::new(false, 8, 0).unwrap(), 3);
+            Softmax::new(scale).unwrap().run(3, &input, &mut output);
+            assert_eq!(output.to_vec(), [0, 255, 0]);
+        }
+        assert!(Softmax::new(1e-9).is_err());
+    }
+}

@@ -210,6 +210,8 @@ impl<'a> Reader<'a> {
         }
         .over(input.shape)?;
         let node = self.builder.pool(&op.name, input.node, kind, window)?;
+        // Input and output have one encoding, so that the function is one of whole words.
+        self.outputs.extend(input.encoding.map(|encoding| (node, encoding)));
         self.fused(op, node, options.code(5)?)
     }
 
