@@ -202,6 +202,35 @@ fn absurd_thread_counts_are_refused() {
     }
 }
 
+#[test]
+fn photos_without_labels_run_with_some_held_out_for_calibration() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::create_dir(folder.join("photos")).unwrap();
+    for index in 0..5u8 {
+        let pixel = |x: u32, y: u32| image::Luma([(x * 9 + y * u32::from(index)) as u8]);
+        let photo = image::GrayImage::from_fn(28, 28, pixel);
+        photo.save(folder.join(format!("photos/{index}.png"))).unwrap();
+    }
+    let text = "kind = \"images\"\npath = \"photos\"\ncalibration = { first = 2 }\n";
+    fs::write(folder.join("photos.toml"), text).unwrap();
+    let arguments = ["run", "lenet5", "--data", "photos.toml", "--json", "r.json"];
+    bittrue().current_dir(folder).args(arguments).assert().success();
+    let report: serde_json::Value =
+        serde_json::from_slice(&fs::read(folder.join("r.json")).unwrap()).unwrap();
+    assert_eq!(report["dataset"], serde_json::json!({ "name": "photos", "images": 3 }));
+    let accuracy = report["accuracy"].as_object().unwrap();
+    assert_eq!(accuracy.keys().collect::<Vec<_>>(), ["agreement"]);
+    // Without the description there is nothing to calibrate on.
+    refused(folder, &["run", "lenet5", "--data", "photos"], &["calibrat"]);
+    fs::write(folder.join("photos/labels.csv"), "file,label\n0.png,10\n").unwrap();
+    refused(folder, &["run", "lenet5", "--data", "photos"], &["11 classes", "scores 10"]);
+    fs::write(folder.join("photos/1.png"), "no image").unwrap();
+    fs::write(folder.join("photos/labels.csv"), "file,label\n0.png,9\n1.png,3\n").unwrap();
+    fs::write(folder.join("photos.toml"), text.replace('2', "1")).unwrap();
+    refused(folder, &["run", "lenet5", "--data", "photos.toml"], &["1.png"]);
+}
+
 /// The worked example of `ap_fixed` rounding: −2.5 and 2.5 to integers.
 #[test]
 fn cast_prints_raw_words_in_hex() {

@@ -143,6 +143,50 @@ fn a_narrow_accumulator_loses_accuracy_and_the_report_shows_where() {
     }
 }
 
+/// A bit more of every word halves the steps, hence 6.02 dB; 3 of them are 18 dB.
+#[test]
+fn noise_falls_with_the_width_of_the_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = folder.path().join("wide.toml");
+    let rule = |site, bits| {
+        format!(
+            "[[rule]]\nselect = \"*.{site}\"\n\
+             quantizer = {{ kind = \"fixed\", format = \"{bits}\" }}\n"
+        )
+    };
+    let text = ["name = \"wide\"\n".into(), rule("weights", "s11"), rule("output", "11")].concat();
+    std::fs::write(&plan, text).unwrap();
+    let run = |arguments: &[&str]| {
+        let images = ["lenet5", "--images", "100"];
+        bittrue(folder.path(), &[&images, arguments].concat())
+    };
+    let (narrow, wide) = (run(&[]), run(&["--plan", plan.to_str().unwrap()]));
+    for l in narrow["layers"].as_array().unwrap() {
+        let name = l["name"].as_str().unwrap();
+        let (narrow, wide) = (number(l, "sqnr_db"), number(layer(&wide, name), "sqnr_db"));
+        assert!(narrow > 25.0, "{name}: {narrow} dB");
+        assert!((wide - narrow - 18.0).abs() < 6.0, "{name}: {narrow} and {wide} dB");
+    }
+    let synthetic = run(&["--synthetic", "1,1"]);
+    assert!(synthetic["layers"].as_array().unwrap().iter().all(|l| l["sqnr_db"].is_null()));
+}
+
+/// An accumulator that saturates in one layer shows as a fall of the ratio there.
+#[test]
+fn noise_shows_the_first_bad_layer() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = folder.path().join("narrow.toml");
+    let text = "name = \"narrow\"\n[[rule]]\nselect = \"conv2.accumulator\"\n\
+                quantizer = { kind = \"fixed\", format = \"s12\", overflow = \"saturate\" }\n";
+    std::fs::write(&plan, text).unwrap();
+    let run = |plan: &str| bittrue(folder.path(), &["lenet5", "--images", "100", "--plan", plan]);
+    let (whole, narrow) = (run("int8"), run(plan.to_str().unwrap()));
+    let fall =
+        |name| number(layer(&whole, name), "sqnr_db") - number(layer(&narrow, name), "sqnr_db");
+    assert_eq!((fall("conv1"), fall("pool1")), (0.0, 0.0));
+    assert!(fall("conv2") > 6.0 && fall("fc3") > 6.0, "{} {}", fall("conv2"), fall("fc3"));
+}
+
 #[test]
 fn totals_are_the_sums_of_the_layers() {
     let folder = tempfile::tempdir().unwrap();

@@ -24,6 +24,7 @@ macro_rules! shipped {
 /// Hardware models.
 pub const MODELS: Shipped = shipped!("hardware model", "":
     "lanes_act_16x16"
+    "lanes_scaled_16x16"
     "lanes_both_16x16"
     "systolic_ws_16x16"
     "systolic_os_16x16"

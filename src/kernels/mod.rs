@@ -18,6 +18,7 @@ mod output;
 mod patches;
 pub mod pool;
 pub mod reference;
+pub mod softmax;
 mod spec;
 #[cfg(test)]
 mod testing;

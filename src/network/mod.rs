@@ -1,5 +1,5 @@
 //! The graph of operators: shapes, topological order, validation, and the float meaning of each
-//! operator (forward and backward). Readers: TOML topologies and SCALE-Sim CSV files.
+//! operator (forward and backward). Readers: TOML topologies, TFLite models, SCALE-Sim CSV files.
 //!
 //! Knows nothing of words, plans or hardware.
 
@@ -13,6 +13,7 @@ pub mod ops;
 mod parameters;
 mod quantization;
 pub mod scalesim;
+pub mod tflite;
 pub mod topology;
 pub mod weights;
 

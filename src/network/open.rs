@@ -1,10 +1,11 @@
-//! Finding a network: by shipped name, as a TOML topology, or as a SCALE-Sim CSV file.
+//! Finding a network: by shipped name, as a TOML topology, as a TFLite model, or as a SCALE-Sim
+//! CSV file.
 
 use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::network::{
-    Network, Parameters, Quantization, Topology, onnx, scalesim, topology, weights,
+    Network, Parameters, Quantization, Topology, onnx, scalesim, tflite, topology, weights,
 };
 
 /// A network with its weights, if it has any, and the dataset that it is made for.
@@ -80,8 +81,8 @@ pub fn shipped() -> impl Iterator<Item = &'static str> {
     SHIPPED.iter().map(|shipped| shipped.name)
 }
 
-/// Opens a shipped network by name, a topology `.toml` with the weights that it names, an `.onnx`
-/// model, or a SCALE-Sim topology `.csv`, which has no weights.
+/// Opens a shipped network by name, a topology `.toml` with the weights that it names, a model
+/// `.onnx` or `.tflite`, or a SCALE-Sim topology `.csv`, which has no weights.
 ///
 /// # Errors
 /// If there is no such network, or a file is malformed; the error names the file.
@@ -101,6 +102,7 @@ pub fn open(name_or_path: &str) -> Result<Model> {
                 file.map(|file| weights::read(&folder.join(file), &network)).transpose()?;
             Ok(Model { network, parameters, dataset, quantization: None })
         }
+        Some("tflite") => tflite::read(path),
         Some("csv") => {
             let network = scalesim::read(path)?;
             Ok(Model { network, parameters: None, dataset: None, quantization: None })
@@ -109,7 +111,8 @@ pub fn open(name_or_path: &str) -> Result<Model> {
         _ => {
             let names: Vec<_> = shipped().collect();
             Err(Error::new(name_or_path, "there is no such network").remedy(format_args!(
-                "name a shipped network ({}), a topology .toml, an .onnx model or a SCALE-Sim .csv",
+                "name a shipped network ({}), a topology .toml, a model .onnx or .tflite, or a \
+                 SCALE-Sim .csv",
                 names.join(", ")
             )))
         }

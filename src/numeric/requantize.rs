@@ -1,7 +1,9 @@
-//! The three requantizers: from an accumulator to an output word.
+//! The requantizers: from an accumulator to an output word. Hardware has one of three; a fourth is
+//! that of a runtime.
 //!
-//! Words are centred: a stored word is the word here plus its zero point. The float32 multiply of [`RequantizerKind::Float32`] is part of its
-//! definition and the one place where a word passes through a float.
+//! Words are centred: a stored word is the word here plus its zero point. The multiply of
+//! [`RequantizerKind::Float32`] and that of [`Requantizer::float64`] are part of their definitions
+//! and the one place where a word passes through a float.
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +35,7 @@ enum Scheme {
     Shift { acc_frac: i32, output: Cast },
     MultiplierShift(MultiplierShift),
     Float32 { scale: f32 },
+    Float64 { scale: f64 },
 }
 
 /// `acc · multiplier · 2^(left − 31 − right)`, one of `left` and `right` being zero.
@@ -74,16 +77,12 @@ impl Requantizer {
     }
 
     /// `multiplier_shift` with a real scale, in units of the output's raw words for each unit of
-    /// the accumulator's. Multiplier and shift are those of TFLite's `QuantizeMultiplier`: the
-    /// scale's fraction in 0.5..1 as 31 bits, halves up; scales below 2^−32 become zero.
+    /// the accumulator's, as multiplier and shift by [`quantize_multiplier`].
     pub fn scaled(scale: f64, output: Format) -> Result<Self> {
         if !(scale.is_normal() && scale > 0.0) {
             return Err(scale_error(scale));
         }
-        let (mut multiplier, mut shift) = quantize_multiplier(scale);
-        if shift < -31 {
-            (multiplier, shift) = (0, 0);
-        }
+        let (multiplier, shift) = quantize_multiplier(scale);
         Self::multiplier_shift(multiplier, shift, output).map_err(|_| scale_error(scale))
     }
 
@@ -117,6 +116,15 @@ impl Requantizer {
         Ok(Self::of(Scheme::Float32 { scale }, output))
     }
 
+    /// The float64 product with a scale in units of the output's raw words for each unit of the
+    /// accumulator's, rounded half away from zero: TFLite's reference kernel of `FULLY_CONNECTED`.
+    pub fn float64(scale: f64, output: Format) -> Result<Self> {
+        if !(scale.is_normal() && scale > 0.0) {
+            return Err(scale_error(scale));
+        }
+        Ok(Self::of(Scheme::Float64 { scale }, output))
+    }
+
     fn of(scheme: Scheme, output: Format) -> Self {
         let end = |word: i128| word.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
         Self { scheme, low: end(output.min()), high: end(output.max()) }
@@ -135,7 +143,10 @@ impl Requantizer {
         let word = match self.scheme {
             Scheme::Shift { acc_frac, output } => output.apply(acc.into(), acc_frac, random),
             Scheme::MultiplierShift(scheme) => scheme.apply(acc),
-            Scheme::Float32 { scale } => float32(acc, scale),
+            Scheme::Float32 { scale } => {
+                multiplied(acc, (acc as f32 * scale).round_ties_even() as i128)
+            }
+            Scheme::Float64 { scale } => multiplied(acc, (acc as f64 * scale).round() as i128),
         };
         let raw = word.raw.clamp(self.low.into(), self.high.into());
         let overflowed = word.overflowed || raw != word.raw;
@@ -148,17 +159,20 @@ fn scale_error(scale: f64) -> Error {
         .remedy("use a positive scale below 2^30, and for float32 at least 2^-126")
 }
 
-/// Fraction in 0.5..1 as a 31-bit integer, halves up, and exponent, of a positive normal number.
-fn quantize_multiplier(scale: f64) -> (i32, i32) {
+/// TFLite's `QuantizeMultiplier`: multiplier and shift of a positive normal scale, which is
+/// `multiplier · 2^(shift − 31)`. The multiplier is the scale's fraction in 0.5..1 as 31 bits, halves
+/// up; a scale below 2^−32 becomes zero.
+pub fn quantize_multiplier(scale: f64) -> (i32, i32) {
     const MANTISSA_BITS: u32 = f64::MANTISSA_DIGITS - 1;
     let bits = scale.to_bits();
     let exponent = (bits >> MANTISSA_BITS) as i32 - 1022;
     let fraction = bits & ((1 << MANTISSA_BITS) - 1) | 1 << MANTISSA_BITS;
     let dropped = f64::MANTISSA_DIGITS - 31;
-    match (fraction + (1 << (dropped - 1))) >> dropped {
+    let (multiplier, shift) = match (fraction + (1 << (dropped - 1))) >> dropped {
         0x8000_0000 => (1 << 30, exponent + 1),
         multiplier => (multiplier as i32, exponent),
-    }
+    };
+    if shift < -31 { (0, 0) } else { (multiplier, shift) }
 }
 
 impl MultiplierShift {
@@ -179,11 +193,8 @@ impl MultiplierShift {
     }
 }
 
-/// ONNX QLinearConv as the runtimes compute it, before it saturates: `rint(float32(acc) · scale)`.
-fn float32(acc: i64, scale: f32) -> CastWord {
-    let rounded = (acc as f32 * scale).round_ties_even();
-    // Saturates at ±2^127, far beyond any word.
-    let raw = rounded as i128;
+/// The word of a float product, before it saturates: ±2^127, far beyond any word, at most.
+fn multiplied(acc: i64, raw: i128) -> CastWord {
     CastWord { raw, overflowed: false, underflowed: acc != 0 && raw == 0 }
 }
 

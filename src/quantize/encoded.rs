@@ -7,12 +7,14 @@
 
 mod onnx;
 mod own;
+mod tflite;
 
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::kernels::elementwise::ScaledSum;
 use crate::kernels::pool::Average;
+use crate::kernels::softmax::Softmax;
 use crate::network::{
     Activation, Arithmetic, Encoding, Network, NodeId, Op, Parameters, PoolKind, Quantization,
     check_parameters, parameter_name,
@@ -30,23 +32,45 @@ const WIDEST_WORD: u32 = 16;
 
 /// The definitions of one runtime. Words are centred.
 trait Rules {
-    /// Output words for each unit of the exact result whose unit is `operands`.
-    fn rescale(&self, operands: &[f32], output: &Affine) -> Result<Rescale>;
+    /// How real values become words: the halves.
+    fn rounding(&self) -> Rounding;
+
+    /// From sums of products of words `a` and of words with the scales `b` to output words.
+    fn rescale(&self, product: Product, a: &Affine, b: &[f32], output: &Affine) -> Result<Rescale>;
 
     /// The word nearest to a real value, not yet saturated.
     fn word(&self, value: f32, to: &Affine) -> i64;
 
     /// The word of an activation function of a word.
-    fn function(&self, function: Activation, word: i64, from: &Affine, to: &Affine) -> i64;
+    fn function(&self, function: Activation, word: i64, from: &Affine, to: &Affine) -> Result<i64>;
 
     /// The word of another encoding.
-    fn recode(&self, word: i64, from: &Affine, to: &Affine) -> i64;
+    fn recode(&self, word: i64, from: &Affine, to: &Affine) -> Result<i64>;
+
+    /// The word of another encoding in a concatenation.
+    fn joined(&self, word: i64, from: &Affine, to: &Affine) -> Result<i64> {
+        self.recode(word, from, to)
+    }
 
     /// The sum of words of several encodings.
     fn sum(&self, inputs: &[&Affine], output: &Affine) -> Result<ScaledSum>;
 
     /// The average of `kind` under a window.
     fn average(&self, pool: Pooling, input: &Affine, output: &Affine) -> Result<Mean>;
+
+    /// The softmax in integers, if it has such a definition.
+    fn softmax(&self, input: &Affine, output: &Affine) -> Result<Option<Softmax>>;
+}
+
+/// What multiplies words.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Product {
+    /// A convolution's weights.
+    Conv,
+    /// The weights of a fully connected layer.
+    Dense,
+    /// Another feature map.
+    Map,
 }
 
 /// An average pooling.
@@ -88,9 +112,7 @@ pub(super) fn lower_resolved(
     let rules: &dyn Rules = match quantization.arithmetic {
         Arithmetic::Onnx => &onnx::Onnx,
         Arithmetic::Hardware => &own::Own,
-        Arithmetic::TfLite => {
-            return Err(Error::new(&network.name, "TFLite arithmetic has no rules"));
-        }
+        Arithmetic::TfLite => &tflite::TfLite,
     };
     let encoded = |id: NodeId| quantization.outputs.contains_key(&id);
     let mut lowering = Encoded {
@@ -184,7 +206,10 @@ impl Encoded<'_> {
     ) -> Result<Option<(Operation, Output)>> {
         let node = &self.network.nodes[id];
         match (&node.op, to) {
-            (Op::Input, Some(to)) => return Ok(Some((Operation::Input, plain(to)?))),
+            (Op::Input, Some(to)) => {
+                let output = rounded(plain(to)?, self.rules.rounding())?;
+                return Ok(Some((Operation::Input, output)));
+            }
             (Op::Constant, Some(to)) => return self.constant(id, to).map(Some),
             (Op::Input | Op::Constant, None) => return Ok(None),
             _ => {}
@@ -217,20 +242,26 @@ impl Encoded<'_> {
                 (Operation::Add(Some(self.rules.sum(&inputs, to)?)), None)
             }
             Op::Mul if words.len() == 2 => {
-                let unit = words[0].scale(0) * words[1].scale(0);
-                (Operation::Mul(Some(self.rules.rescale(&[unit], to)?)), None)
+                let factor = words[1].scale(0);
+                let rescale = self.rules.rescale(Product::Map, first, &[factor], to)?;
+                (Operation::Mul(Some(rescale)), None)
             }
             Op::Concat => {
-                let table = |from: &Affine| (from != to).then(|| self.table(from, to));
-                (Operation::Concat(words.iter().map(table).collect()), None)
+                let joined =
+                    |from: &Affine| table(from, to, |word| self.rules.joined(word, from, to));
+                let part = |from: &Affine| (from != to).then(|| joined(from)).transpose();
+                (Operation::Concat(words.iter().map(part).collect::<Result<_>>()?), None)
             }
             Op::Pool { kind, window } => self.average(kind, window, false, first, to)?,
             Op::GlobalPool(kind) => self.average(kind, self.whole(id), true, first, to)?,
+            Op::Softmax => match self.rules.softmax(first, to)? {
+                Some(softmax) => (Operation::Softmax(softmax), None),
+                None => return Ok(None),
+            },
             _ => return Ok(None),
         };
         let rounding = rounding.unwrap_or(Rounding::HalfEven);
-        let cast = Cast::new(output.cast.to(), rounding, Overflow::Saturate)?;
-        Ok(Some((operation, Output { cast, ..output })))
+        Ok(Some((operation, rounded(output, rounding)?)))
     }
 
     /// A multiply-accumulate layer, which gives its accumulators where its output has no encoding.
@@ -267,12 +298,20 @@ impl Encoded<'_> {
             }
             None => None,
         };
-        let channels = tensor.encoding.scales.len();
-        let units: Vec<f32> =
-            (0..channels).map(|c| from.scale(0) * tensor.encoding.scale(c)).collect();
+        let scales = &tensor.encoding.scales;
+        let product = match self.network.nodes[id].op {
+            Op::Dense { .. } => Product::Dense,
+            _ => Product::Conv,
+        };
         let (rescale, output) = match to {
-            Some(to) => (Some(self.rules.rescale(&units, to)?), self.clamped(id, to)?),
-            None => (None, plain(&Affine { scales: units, zero_point: 0, stored: format })?),
+            Some(to) => {
+                let rescale = self.rules.rescale(product, from, scales, to)?;
+                (Some(rescale), self.clamped(id, to)?)
+            }
+            None => {
+                let scales = scales.iter().map(|scale| from.scale(0) * scale).collect();
+                (None, plain(&Affine { scales, zero_point: 0, stored: format })?)
+            }
         };
         let (product, accumulator) = self.loop_sites(id)?;
         let layer =
@@ -353,20 +392,18 @@ impl Encoded<'_> {
         from: &Affine,
         to: &Affine,
     ) -> Result<(Operation, Output)> {
-        let table = table(from, to, |word| self.rules.function(function, word, from, to));
+        let table = table(from, to, |word| self.rules.function(function, word, from, to))?;
         Ok((Operation::Activation, mapped(from, to, table)?))
     }
 
     /// The output of a layer that passes words on, in another encoding if it has one.
     fn recoded(&self, from: &Affine, to: Option<&Affine>) -> Result<Output> {
         match to {
-            Some(to) if to != from => mapped(from, to, self.table(from, to)),
+            Some(to) if to != from => {
+                mapped(from, to, table(from, to, |word| self.rules.recode(word, from, to))?)
+            }
             _ => plain(from),
         }
-    }
-
-    fn table(&self, from: &Affine, to: &Affine) -> Arc<[i64]> {
-        table(from, to, |word| self.rules.recode(word, from, to))
     }
 
     /// The output of a node with the activation function that is fused into it.
@@ -434,6 +471,12 @@ fn plain(to: &Affine) -> Result<Output> {
     Ok(Output { cast, clamp, maps: Vec::new(), affine: Some(to.clone()) })
 }
 
+/// The output with another rounding of its cast.
+fn rounded(output: Output, rounding: Rounding) -> Result<Output> {
+    let cast = Cast::new(output.cast.to(), rounding, Overflow::Saturate)?;
+    Ok(Output { cast, ..output })
+}
+
 /// Words of one encoding made words of another by a table.
 fn mapped(from: &Affine, to: &Affine, words: Arc<[i64]>) -> Result<Output> {
     let map = WordMap::Table { words, format: to.centred() };
@@ -441,10 +484,10 @@ fn mapped(from: &Affine, to: &Affine, words: Arc<[i64]>) -> Result<Output> {
 }
 
 /// A function of words, by word of the centred format, saturated.
-fn table(from: &Affine, to: &Affine, function: impl Fn(i64) -> i64) -> Arc<[i64]> {
+fn table(from: &Affine, to: &Affine, function: impl Fn(i64) -> Result<i64>) -> Result<Arc<[i64]>> {
     let (format, [low, high], [least, most]) = (from.centred(), to.range(), from.range());
     let words = format.min() as i64..=format.max() as i64;
-    words.map(|word| function(word.clamp(least, most)).clamp(low, high)).collect()
+    words.map(|word| Ok(function(word.clamp(least, most))?.clamp(low, high))).collect()
 }
 
 /// The narrowest format that holds all of `words`.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use crate::kernels::elementwise::ScaledSum;
 use crate::kernels::pool::Average;
+use crate::kernels::softmax::Softmax;
 use crate::network::{FlattenOrder, Network, NodeId, Parameters};
-use crate::numeric::{Cast, Format, Overflow, RequantizerKind, Rounding};
+use crate::numeric::{Cast, Format, Overflow, Requantizer, Rounding};
 use crate::tensor::{ConvGeometry, Shape, Window, Words};
 
 /// A network of integer layers in topological order.
@@ -177,6 +178,8 @@ pub enum Operation {
     Flatten(FlattenOrder),
     /// Words that are the same for every image, channels-last.
     Constant(Words),
+    /// Softmax over the channels of each pixel, in integers.
+    Softmax(Softmax),
     /// A node of the [`HostModel`]: its float definition on the values of the inputs' words, in
     /// float32. Where `quantized`, its output site makes words of the result; else only other host
     /// layers read it.
@@ -202,11 +205,12 @@ impl HostModel {
 
 /// How the results of a layer with affine words become words.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Rescale {
-    /// The requantizer; `None` is the hardware's.
-    pub kind: Option<RequantizerKind>,
-    /// Output words for each unit of the result: one, or one by output channel.
-    pub scales: Vec<f64>,
+pub enum Rescale {
+    /// The hardware's requantizer, by output words for each unit of the result: one scale, or one by
+    /// output channel.
+    Scales(Vec<f64>),
+    /// Those of the runtime that the file is made for: one, or one by output channel.
+    Requantizers(Vec<Requantizer>),
 }
 
 impl Operation {
@@ -224,6 +228,7 @@ impl Operation {
             Self::Pad(_) => "pad",
             Self::Flatten(_) => "flatten",
             Self::Constant(_) => "constant",
+            Self::Softmax(_) => "softmax",
             Self::Host { .. } => "host",
         }
     }

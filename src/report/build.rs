@@ -6,7 +6,7 @@ use crate::cost::{Energy, energy, metrics};
 use crate::hardware::Hardware;
 use crate::mapping::Accesses;
 use crate::network::Network;
-use crate::quantize::{QuantizedNetwork, SiteRow};
+use crate::quantize::{Operation, QuantizedNetwork, SiteRow};
 use crate::report::{
     Accuracy, DatasetInfo, Figures, HardwareInfo, LayerReport, MeanMacs, NetworkInfo, Overflows,
     Report, SCHEMA_VERSION, Sparsity, ToolInfo, Traffic,
@@ -85,9 +85,11 @@ impl Subject<'_> {
         }
     }
 
-    /// Inputs and views (flatten, softmax) take nothing and have no row.
+    /// Inputs and views (flatten, pad) take nothing and have no row. What the host computes takes
+    /// nothing either, but is said.
     fn is_shown(&self, index: usize, counts: &LayerCounts) -> bool {
-        self.simulator.words().layers()[index].mac().is_some()
+        matches!(self.quantized.layers[index].operation, Operation::Host { .. })
+            || self.simulator.words().layers()[index].mac().is_some()
             || counts.vector_operations > 0
             || counts.memory.iter().any(|level| *level != Accesses::default())
     }

@@ -134,13 +134,13 @@ fn layers(report: &Report) -> Table {
             Cell::new(op),
             Cell::new(shape),
             Cell::new(if_mac(grouped(figures.macs.total))),
-            Cell::new(if_mac(percent(figures.sparsity.activations))),
-            Cell::new(if_mac(percent(figures.sparsity.weights))),
+            Cell::new(if_mac(tenths(figures.sparsity.activations))),
+            Cell::new(if_mac(tenths(figures.sparsity.weights))),
             Cell::new(grouped(figures.cycles)),
             Cell::new(grouped(figures.dense_cycles)),
-            Cell::new(if_mac(percent(figures.cycles_saved))),
+            Cell::new(if_mac(tenths(figures.cycles_saved))),
             Cell::new(grouped(figures.stall_cycles)),
-            Cell::new(if_mac(percent(figures.utilization))),
+            Cell::new(if_mac(tenths(figures.utilization))),
         ];
         cells.extend(last.map(Cell::new));
         cells.truncate(columns);
@@ -227,6 +227,11 @@ fn overflows(out: &mut String, report: &Report) {
 
 fn percent(fraction: f64) -> String {
     format!("{:.2} %", 100.0 * fraction)
+}
+
+/// A percentage for narrow columns.
+fn tenths(fraction: f64) -> String {
+    format!("{:.1} %", 100.0 * fraction)
 }
 
 /// A count, rounded, with its digits in groups of three.

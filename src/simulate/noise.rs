@@ -2,13 +2,13 @@
 
 use std::ops::AddAssign;
 
-use ndarray::ArrayView3;
+use ndarray::{ArrayView3, Axis};
 
 use crate::error::Result;
 use crate::network::float;
 use crate::quantize::Baseline;
-use crate::simulate::{BoundLayer, BoundNetwork, ImageState};
-use crate::tensor::{Word, Words, with_words};
+use crate::simulate::{BoundNetwork, ImageState};
+use crate::tensor::{Shape, Word, Words, with_words};
 
 /// Sums over elements of a layer's output: x of the float network, x̂ of the words.
 #[derive(Clone, Copy, PartialEq, Default, Debug)]
@@ -27,9 +27,10 @@ impl Noise {
         db.is_finite().then_some(db)
     }
 
-    /// The sums over one image: `values` in the order channel, row, column.
-    fn of(layer: &BoundLayer, values: &[f32], words: &Words) -> Self {
-        with_words!(words.buffer(), words => sums(layer, values, words))
+    /// The sums over one image: `values` in the order channel, row, column, `words` channels-last;
+    /// `unit` is what the word 1 stands for in a channel.
+    fn of(shape: Shape, unit: impl Fn(usize) -> f64, values: &[f32], words: &Words) -> Self {
+        with_words!(words.buffer(), words => sums(shape, unit, values, words))
     }
 }
 
@@ -41,15 +42,15 @@ impl AddAssign for Noise {
 }
 
 /// Walks pixels in blocks, so that a block of the channels-last words stays in the cache.
-fn sums<W: Word>(layer: &BoundLayer, values: &[f32], words: &[W]) -> Noise {
+fn sums<W: Word>(shape: Shape, unit: impl Fn(usize) -> f64, values: &[f32], words: &[W]) -> Noise {
     const BLOCK: usize = 64;
     const LANES: usize = 8;
-    let (channels, pixels) = (layer.shape().channels, layer.shape().pixels());
+    let (channels, pixels) = (shape.channels, shape.pixels());
     let mut lanes = [Noise::default(); LANES];
     for first in (0..pixels).step_by(BLOCK) {
         let block = first..pixels.min(first + BLOCK);
         for (channel, plane) in values.chunks_exact(pixels).enumerate() {
-            let unit = layer.unit(channel);
+            let unit = unit(channel);
             let words = words[first * channels + channel..].iter().step_by(channels);
             for (index, (&value, word)) in plane[block.clone()].iter().zip(words).enumerate() {
                 let value = f64::from(value);
@@ -73,16 +74,52 @@ pub(super) fn compare(
     state: &ImageState,
 ) -> Result<(Vec<f32>, Vec<Noise>)> {
     let mut noise = vec![Noise::default(); words.layers().len()];
-    let mut input = image.insert_axis(ndarray::Axis(0)).as_standard_layout().into_owned();
+    let mut input = image.insert_axis(Axis(0)).as_standard_layout().into_owned();
     if let Some(values) = input.as_slice_mut() {
         words.real_input(values);
     }
     let input = input.view();
     let outputs = float::visit(&baseline.network, &baseline.parameters, input, |id, values| {
-        if let (Some(layer), Some(values)) = (baseline.layer(id), values.as_slice()) {
-            noise[layer] = Noise::of(&words.layers()[layer], values, state.words(layer));
+        if let (Some(index), Some(values)) = (baseline.layer(id), values.as_slice()) {
+            let layer = &words.layers()[index];
+            let unit = |channel| layer.unit(channel);
+            noise[index] = Noise::of(layer.shape(), unit, values, state.words(index));
         }
         Ok(())
     })?;
     Ok((outputs.into_iter().collect(), noise))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numeric::Format;
+
+    #[test]
+    fn sums_follow_the_definition() {
+        // 2 channels of 1×100 pixels: x = ±(p + ½), words that are off by ½ and exact.
+        let shape = Shape::new(2, 1, 100);
+        let values: Vec<f32> =
+            (0..100).map(|p| p as f32 + 0.5).chain((0..100).map(|p| -(p as f32) - 0.5)).collect();
+        let format: Format = "s16f0".parse().unwrap();
+        let word = |i: i64| if i % 2 == 0 { i / 2 } else { -2 * (i / 2) - 1 };
+        let words = Words::from_raw(format, (0..200u8).map(|i| word(i.into())));
+        let unit = |channel: usize| [1.0, 0.5][channel];
+        let found = Noise::of(shape, unit, &values, &words);
+        // Σ (p + ½)² over p < n is n³/3 − n/12; channel 1's words are exact.
+        let signal = 2.0 * (1e6 / 3.0 - 100.0 / 12.0);
+        assert!((found.signal - signal).abs() < 1e-6, "{found:?}");
+        assert_eq!(found.noise, 100.0 * 0.25);
+        let db = 10.0 * (signal / 25.0).log10();
+        assert!((found.sqnr_db().unwrap() - db).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_ratio_that_is_not_finite_is_none() {
+        assert_eq!(Noise { signal: 1.0, noise: 0.0 }.sqnr_db(), None);
+        assert_eq!(Noise { signal: 0.0, noise: 1.0 }.sqnr_db(), None);
+        assert_eq!(Noise::default().sqnr_db(), None);
+        assert_eq!(Noise { signal: f64::NAN, noise: 1.0 }.sqnr_db(), None);
+        assert_eq!(Noise { signal: 100.0, noise: 1.0 }.sqnr_db(), Some(20.0));
+    }
 }

@@ -9,6 +9,7 @@
 //! | mul | one multiplication and one cast per output |
 //! | concat | one cast per output |
 //! | activation | one per output |
+//! | softmax | three per output: the maximum, the sum of exponentials, the product with its reciprocal |
 //! | input, constant, pad, flatten, host | none: a view, or work of the host |
 //!
 //! Cycles are `⌈operations / lanes⌉`. Multiply-accumulate layers requantize on the vector unit too,
@@ -48,6 +49,7 @@ pub fn operations(operation: &Operation, inputs: &[FeatureMap], output: Shape) -
         Operation::Mac(_) | Operation::Activation | Operation::Concat(_) => outputs,
         Operation::Add(_) => outputs * inputs.len() as u64,
         Operation::Mul(_) => 2 * outputs,
+        Operation::Softmax(_) => 3 * outputs,
         Operation::MaxPool(window) => positions(window, inputs, output),
         Operation::AveragePool { window, .. } => positions(window, inputs, output) + outputs,
     }
@@ -92,6 +94,7 @@ impl VectorModel {
             Operation::Activation
             | Operation::Add(_)
             | Operation::Mul(_)
+            | Operation::Softmax(_)
             | Operation::Concat(_) => {
                 let bits = inputs.iter().map(FeatureMap::total_bits).sum();
                 Some((bits, bits, inputs.iter().map(|map| u64::from(map.bits)).sum()))

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use crate::kernels::elementwise::ScaledSum;
 use crate::kernels::pool::{Average, Pool, Sink};
+use crate::kernels::softmax::Softmax;
 use crate::kernels::{Epilogue, LayerDraws, MacScratch, Site, SiteEvents, elementwise, maps};
 use crate::network::{FlattenOrder, NodeId};
 use crate::numeric::Format;
@@ -63,6 +64,7 @@ enum Step {
     /// From a map of this shape.
     Flatten(Shape, FlattenOrder),
     Constant(Words),
+    Softmax(Softmax),
     /// A node of the host's network, and whether its values become words.
     Host(NodeId, bool),
 }
@@ -356,6 +358,9 @@ impl BoundNetwork {
                 elementwise::flatten(*shape, input, words);
             }
             (Step::Flatten(_, FlattenOrder::ChannelsLast), Some(input)) => words.clone_from(input),
+            (Step::Softmax(softmax), Some(input)) => {
+                softmax.run(layer.shape.channels, input, words);
+            }
         }
         layer.map_words(state, magnitudes);
     }

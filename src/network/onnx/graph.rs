@@ -332,6 +332,7 @@ impl Graph {
         let Value::Map(output) = output else {
             return Err(Error::new("model", "has a constant output"));
         };
+        let output = &self.in_order(output)?;
         let network = self.builder.finish()?;
         let input = network.nodes.iter().position(|node| node.op == Op::Input);
         if let Some(id) = input

@@ -181,6 +181,26 @@ impl Graph {
         self.reshaped(name, map, &target)
     }
 
+    /// An output whose elements are in the order of its tensor: channels-last ones are flattened.
+    pub fn in_order(&mut self, map: &Map) -> Result<Map> {
+        if map.channels_first().is_ok() || self.shape(map).pixels() == 1 {
+            return Ok(map.clone());
+        }
+        if map.axes != [N, H, W, C] {
+            return Err(Error::new(
+                "output",
+                format_args!("has its axes in the order {:?}", map.axes),
+            )
+            .remedy("channels-first and channels-last outputs are supported"));
+        }
+        let name = self.unique("output");
+        let node = self.builder.flatten(&name, map.node, FlattenOrder::ChannelsLast)?;
+        match self.passed_on(node, map, vec![N, C]) {
+            Value::Map(map) => Ok(map),
+            Value::Constant(_) => Err(Error::new("output", "is constant")),
+        }
+    }
+
     /// A map as a tensor of sizes `target`.
     fn reshaped(&mut self, name: &str, map: &Map, target: &[usize]) -> Result<Value> {
         let (dims, shape) = (self.dims(map), self.shape(map));

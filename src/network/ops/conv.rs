@@ -1,5 +1,6 @@
 //! Grouped convolution as a matrix product: weight [N, K] by the unfolded map [K, pixels], a band
-//! of output rows at a time so that the unfolded band stays in the cache.
+//! of output rows at a time so that the unfolded band stays in the cache. A depthwise one, and a 1×1
+//! one of stride 1, need no unfolding.
 
 use std::ops::Range;
 
@@ -8,9 +9,10 @@ use ndarray::{
     Ix2, s,
 };
 
+use super::sweep::Sweep;
 use super::{Maps, MapsMut};
 use crate::kernels::gemm_f32;
-use crate::tensor::ConvGeometry;
+use crate::tensor::{ConvGeometry, Window};
 
 /// Elements of an unfolded band: 1 MiB.
 const BAND: usize = 1 << 18;
@@ -25,16 +27,33 @@ pub fn forward(
     mut output: MapsMut,
 ) {
     let weight = matrix(geometry, weight);
+    let bias = |channel: usize| bias.map_or(0.0, |bias| bias[channel]);
+    if geometry.group_inputs() == 1
+        && let Some(mut sweep) = Sweep::new(&geometry.window, geometry.input, geometry.output, 0.0)
+    {
+        for (input, mut output) in input.outer_iter().zip(output.outer_iter_mut()) {
+            for (channel, y) in output.outer_iter_mut().enumerate() {
+                let x = input.index_axis(Axis(0), channel / geometry.group_outputs());
+                let taps = weight.row(channel).to_vec();
+                sweep.run(x, &taps, bias(channel), |sum, w, x| sum + w * x, y);
+            }
+        }
+        return;
+    }
     let mut unfolded = Vec::new();
     for (input, mut output) in input.outer_iter().zip(output.outer_iter_mut()) {
         for (channel, mut y) in output.outer_iter_mut().enumerate() {
-            y.fill(bias.map_or(0.0, |bias| bias[channel]));
+            y.fill(bias(channel));
         }
         let mut output = pixels_mut(output);
         for part in parts(geometry) {
-            let columns = unfold(geometry, &part, input, &mut unfolded);
             let to = output.slice_mut(s![part.outputs.clone(), part.pixels.clone()]);
-            gemm_f32(weight.slice(s![part.outputs, ..]), columns, to);
+            let weight = weight.slice(s![part.outputs.clone(), ..]);
+            if geometry.window == Window::POINT {
+                gemm_f32(weight, pixels(input).slice_move(s![part.inputs, part.pixels]), to);
+            } else {
+                gemm_f32(weight, unfold(geometry, &part, input, &mut unfolded), to);
+            }
         }
     }
 }
@@ -75,7 +94,7 @@ pub fn backward(
 
 /// One matrix product: a group's output channels over a band of output rows.
 struct Part {
-    group: usize,
+    inputs: Range<usize>,
     outputs: Range<usize>,
     rows: Range<usize>,
     pixels: Range<usize>,
@@ -85,12 +104,13 @@ fn parts(geometry: &ConvGeometry) -> impl Iterator<Item = Part> {
     let geometry = *geometry;
     let width = geometry.output.width;
     let band = (BAND / (geometry.reduction() * width)).max(1);
-    let outputs = geometry.group_outputs();
+    let (inputs, outputs) = (geometry.group_inputs(), geometry.group_outputs());
     (0..geometry.groups).flat_map(move |group| {
         (0..geometry.output.height).step_by(band).map(move |first| {
             let rows = first..(first + band).min(geometry.output.height);
             let pixels = rows.start * width..rows.end * width;
-            Part { group, outputs: group * outputs..(group + 1) * outputs, rows, pixels }
+            let of_group = |channels: usize| group * channels..(group + 1) * channels;
+            Part { inputs: of_group(inputs), outputs: of_group(outputs), rows, pixels }
         })
     })
 }
@@ -148,8 +168,7 @@ fn for_each_run(
     let [_, step] = geometry.window.stride;
     let width = geometry.output.width;
     let mut at = 0;
-    for channel in 0..geometry.group_inputs() {
-        let channel = part.group * geometry.group_inputs() + channel;
+    for channel in part.inputs.clone() {
         for kernel_row in 0..kernel_rows {
             for kernel_column in 0..kernel_columns {
                 let columns = inside(geometry, 1, kernel_column, 0..width);

@@ -20,6 +20,7 @@ pub mod mul;
 pub mod pad;
 pub mod pool;
 pub mod softmax;
+mod sweep;
 #[cfg(test)]
 mod tests;
 

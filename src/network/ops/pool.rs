@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use ndarray::{ArrayView2, ArrayViewMut2, Axis, s};
 
+use super::sweep::Sweep;
 use super::{Maps, MapsMut};
 use crate::network::PoolKind;
 use crate::tensor::{Shape, Window};
@@ -16,19 +17,40 @@ pub fn global_window(input: Shape) -> Window {
 
 /// The maximum, or the mean: the sum by rows, divided once.
 pub fn forward(kind: PoolKind, window: &Window, input: Maps, mut output: MapsMut) {
+    let shape = |(_, channels, height, width)| Shape::new(channels, height, width);
+    let (from, to) = (shape(input.dim()), shape(output.dim()));
+    let outside = if kind == PoolKind::Max { f32::NEG_INFINITY } else { 0.0 };
+    // Sweeping pays from the second position on.
+    let several = to.pixels() > 1;
+    let mut sweep = several.then(|| Sweep::new(window, from, to, outside)).flatten();
+    let taps = vec![(); if sweep.is_some() { window.taps() } else { 0 }];
     for (input, mut output) in input.outer_iter().zip(output.outer_iter_mut()) {
         for (x, mut y) in input.outer_iter().zip(output.outer_iter_mut()) {
-            for ((row, column), y) in y.indexed_iter_mut() {
-                let seen = positions(window, x.dim(), row, column, |r, c| x.slice(s![r, c]));
-                *y = match kind {
-                    PoolKind::Max => seen.iter().fold(f32::NEG_INFINITY, |max, &x| max.max(x)),
-                    PoolKind::Average | PoolKind::PaddedAverage => {
-                        let sum = seen.iter().fold(0.0, |sum, x| sum + x);
-                        sum / divisor(kind, window, seen.len()) as f32
-                    }
-                };
+            match (&mut sweep, kind) {
+                (Some(sweep), PoolKind::Max) => {
+                    sweep.run(x, &taps, outside, |max, (), x| max.max(x), y.view_mut());
+                }
+                (Some(sweep), _) => sweep.run(x, &taps, 0.0, |sum, (), x| sum + x, y.view_mut()),
+                (None, _) => fold_each(kind, window, x, y.view_mut()),
+            }
+            if kind != PoolKind::Max {
+                for ((row, column), y) in y.indexed_iter_mut() {
+                    let inside = positions(window, x.dim(), row, column, |r, c| r.len() * c.len());
+                    *y /= divisor(kind, window, inside) as f32;
+                }
             }
         }
+    }
+}
+
+/// The maximum or the sum, position by position.
+fn fold_each(kind: PoolKind, window: &Window, x: ArrayView2<f32>, mut y: ArrayViewMut2<f32>) {
+    for ((row, column), y) in y.indexed_iter_mut() {
+        let seen = positions(window, x.dim(), row, column, |r, c| x.slice(s![r, c]));
+        *y = match kind {
+            PoolKind::Max => seen.iter().fold(f32::NEG_INFINITY, |max, &x| max.max(x)),
+            PoolKind::Average | PoolKind::PaddedAverage => seen.iter().fold(0.0, |sum, x| sum + x),
+        };
     }
 }
 

@@ -1,32 +1,37 @@
 //! The quantized operators as ONNX defines them and ONNX Runtime computes them: float32 scales,
 //! halves to even, then saturation.
 
-use super::{Mean, Pooling, Rules};
+use super::{Mean, Pooling, Product, Rules};
 use crate::error::Result;
 use crate::kernels::elementwise::ScaledSum;
 use crate::kernels::pool::Average;
+use crate::kernels::softmax::Softmax;
 use crate::network::{Activation, PoolKind};
-use crate::numeric::{RequantizerKind, Rounding};
+use crate::numeric::{Requantizer, Rounding};
 use crate::quantize::{Affine, Rescale};
 
 pub struct Onnx;
 
 impl Rules for Onnx {
-    fn rescale(&self, operands: &[f32], output: &Affine) -> Result<Rescale> {
-        let scales = operands.iter().map(|unit| f64::from(unit / output.scale(0))).collect();
-        Ok(Rescale { kind: Some(RequantizerKind::Float32), scales })
+    fn rounding(&self) -> Rounding {
+        Rounding::HalfEven
+    }
+
+    fn rescale(&self, _: Product, a: &Affine, b: &[f32], output: &Affine) -> Result<Rescale> {
+        let of = |b: &f32| Requantizer::float32(a.scale(0) * b / output.scale(0), output.centred());
+        Ok(Rescale::Requantizers(b.iter().map(of).collect::<Result<_>>()?))
     }
 
     fn word(&self, value: f32, to: &Affine) -> i64 {
         (value / to.scale(0)).round_ties_even() as i64
     }
 
-    fn function(&self, function: Activation, word: i64, from: &Affine, to: &Affine) -> i64 {
-        self.word(function.apply(word as f32 * from.scale(0)), to)
+    fn function(&self, function: Activation, word: i64, from: &Affine, to: &Affine) -> Result<i64> {
+        Ok(self.word(function.apply(word as f32 * from.scale(0)), to))
     }
 
-    fn recode(&self, word: i64, from: &Affine, to: &Affine) -> i64 {
-        self.word(word as f32 * from.scale(0), to)
+    fn recode(&self, word: i64, from: &Affine, to: &Affine) -> Result<i64> {
+        Ok(self.word(word as f32 * from.scale(0), to))
     }
 
     fn sum(&self, inputs: &[&Affine], output: &Affine) -> Result<ScaledSum> {
@@ -35,11 +40,11 @@ impl Rules for Onnx {
     }
 
     fn average(&self, pool: Pooling, input: &Affine, output: &Affine) -> Result<Mean> {
-        let rounding = Rounding::HalfEven;
+        let rounding = self.rounding();
         if pool.global {
             let scale = input.scale(0) / (output.scale(0) * pool.window.taps() as f32);
-            let rescale =
-                Rescale { kind: Some(RequantizerKind::Float32), scales: vec![scale.into()] };
+            let rescale = Requantizer::float32(scale, output.centred())?;
+            let rescale = Rescale::Requantizers(vec![rescale]);
             return Ok(Mean { average: Average::Sum, rescale: Some(rescale), rounding });
         }
         let average = Average::Float32 {
@@ -49,5 +54,9 @@ impl Rules for Onnx {
             padded: pool.kind == PoolKind::PaddedAverage,
         };
         Ok(Mean { average, rescale: None, rounding })
+    }
+
+    fn softmax(&self, _: &Affine, _: &Affine) -> Result<Option<Softmax>> {
+        Ok(None)
     }
 }

@@ -1,10 +1,11 @@
 //! The definitions of networks that are quantized here: integer arithmetic of the hardware's
 //! requantizer; sums of different scales by multipliers and shifts.
 
-use super::{Mean, Pooling, Rules};
+use super::{Mean, Pooling, Product, Rules};
 use crate::error::Result;
 use crate::kernels::elementwise::ScaledSum;
 use crate::kernels::pool::Average;
+use crate::kernels::softmax::Softmax;
 use crate::network::{Activation, PoolKind};
 use crate::numeric::{Format, Requantizer, Rounding};
 use crate::quantize::{Affine, Rescale};
@@ -12,22 +13,26 @@ use crate::quantize::{Affine, Rescale};
 pub struct Own;
 
 impl Rules for Own {
-    fn rescale(&self, operands: &[f32], output: &Affine) -> Result<Rescale> {
+    fn rounding(&self) -> Rounding {
+        Rounding::HalfEven
+    }
+
+    fn rescale(&self, _: Product, a: &Affine, b: &[f32], output: &Affine) -> Result<Rescale> {
         let to = f64::from(output.scale(0));
-        let scales = operands.iter().map(|&unit| f64::from(unit) / to).collect();
-        Ok(Rescale { kind: None, scales })
+        let scale = |&b: &f32| f64::from(a.scale(0)) * f64::from(b) / to;
+        Ok(Rescale::Scales(b.iter().map(scale).collect()))
     }
 
     fn word(&self, value: f32, to: &Affine) -> i64 {
         (value / to.scale(0)).round_ties_even() as i64
     }
 
-    fn function(&self, function: Activation, word: i64, from: &Affine, to: &Affine) -> i64 {
-        self.word(function.apply(word as f32 * from.scale(0)), to)
+    fn function(&self, function: Activation, word: i64, from: &Affine, to: &Affine) -> Result<i64> {
+        Ok(self.word(function.apply(word as f32 * from.scale(0)), to))
     }
 
-    fn recode(&self, word: i64, from: &Affine, to: &Affine) -> i64 {
-        self.word(word as f32 * from.scale(0), to)
+    fn recode(&self, word: i64, from: &Affine, to: &Affine) -> Result<i64> {
+        Ok(self.word(word as f32 * from.scale(0), to))
     }
 
     /// Words are shifted to the left by as much as 32 bits hold, requantized to the largest of the
@@ -52,6 +57,10 @@ impl Rules for Own {
             PoolKind::PaddedAverage => Average::Padded,
             _ => Average::Inside,
         };
-        Ok(Mean { average, rescale: None, rounding: Rounding::HalfEven })
+        Ok(Mean { average, rescale: None, rounding: self.rounding() })
+    }
+
+    fn softmax(&self, _: &Affine, _: &Affine) -> Result<Option<Softmax>> {
+        Ok(None)
     }
 }

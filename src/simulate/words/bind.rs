@@ -174,6 +174,10 @@ fn bind_step(layer: &Layer, inputs: &[&BoundLayer], datapath: &Datapath) -> Resu
             shape_is(Some(Shape::vector(first.shape.len())))?;
             Ok(Step::Flatten(first.shape, *order))
         }
+        Operation::Softmax(softmax) => {
+            shape_is(Some(first.shape))?;
+            Ok(Step::Softmax(softmax.clone()))
+        }
         Operation::Host { node, quantized } => Ok(Step::Host(*node, *quantized)),
         Operation::Input | Operation::Constant(_) => Ok(Step::Input),
     }

@@ -36,7 +36,8 @@ pub(super) fn check(layer: &BoundLayer, values: &[f32], takes_words: bool) -> Re
 }
 
 /// Writes the words of `values`, channels-last: round(x · 2^F), or of an affine input
-/// `rint(x / scale)` in float32, as ONNX `QuantizeLinear` defines it before the zero point.
+/// `round(x / scale)` of the quotient in float32, before the zero point: ONNX `QuantizeLinear` with
+/// halves to even, TFLite `QUANTIZE` with halves away from zero.
 pub(super) fn quantize(
     layer: &BoundLayer,
     values: &[f32],
@@ -50,7 +51,7 @@ pub(super) fn quantize(
         for (element, slot) in words.iter_mut().enumerate() {
             let value = values[element % channels * pixels + element / channels];
             let (raw, frac) = match &layer.affine {
-                Some(affine) => ((value / affine.scale(0)).round_ties_even() as i128, 0),
+                Some(affine) => fraction(value / affine.scale(0)),
                 None => fraction(value),
             };
             let word = layer.epilogue.apply(raw, frac, draws.draw(Site::Input, element, 0));
@@ -60,8 +61,11 @@ pub(super) fn quantize(
     });
 }
 
-/// A finite value as an integer times a power of two: `raw · 2^−frac`.
+/// A value as an integer times a power of two, `raw · 2^−frac`; not a number is 0.
 fn fraction(value: f32) -> (i128, i32) {
+    if value.is_nan() {
+        return (0, 0);
+    }
     const MANTISSA_BITS: u32 = f32::MANTISSA_DIGITS - 1;
     let bits = value.to_bits();
     let exponent = (bits >> MANTISSA_BITS & 0xff) as i32;

@@ -175,7 +175,7 @@ pub(super) fn requantizers(
     datapath: &Datapath,
 ) -> Result<Vec<Requantizer>> {
     let to = output.cast.to();
-    let kind = rescale.kind.unwrap_or(datapath.requantizer);
+    let kind = datapath.requantizer;
     let (low, high) = output.clamp.map_or((i64::MIN, i64::MAX), |clamp| (clamp.low, clamp.high));
     let [low, high] = match &output.affine {
         Some(affine) => affine.range(),
@@ -189,15 +189,22 @@ pub(super) fn requantizers(
             "output",
             format_args!("its words are {scale} accumulators apart, the hardware shifts by bits"),
         )
-        .remedy("use hardware with requantizer multiplier_shift or float32, or binary points")),
+        .remedy(
+            "use hardware whose requantizer is multiplier_shift or float32, such as \
+             lanes_scaled_16x16, or quantizers with scale = \"power_of_two\"",
+        )),
         RequantizerKind::MultiplierShift => Requantizer::scaled(scale * 2f64.powi(-frac), to),
         RequantizerKind::Float32 => Requantizer::float32((scale * 2f64.powi(-frac)) as f32, to),
     };
-    let of_channel = |channel: usize| {
-        let scale = *rescale.scales.get(channel).unwrap_or(&rescale.scales[0]);
-        Ok(of_scale(scale)?.within(low, high))
+    let requantizers = match rescale {
+        Rescale::Scales(scales) => {
+            scales.iter().map(|&scale| of_scale(scale)).collect::<Result<_>>()?
+        }
+        Rescale::Requantizers(requantizers) => requantizers.clone(),
     };
-    (0..channels).map(of_channel).collect()
+    let of_channel = |channel: usize| requantizers.get(channel).or(requantizers.first());
+    let within = |requantizer: &Requantizer| requantizer.within(low, high);
+    Ok((0..channels).filter_map(of_channel).map(within).collect())
 }
 
 /// The accumulator's cast: the plan's, or the widest signed word at the product's binary point.
