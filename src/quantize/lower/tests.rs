@@ -383,7 +383,8 @@ fn affine_words_stand_for_the_float_values() {
         let Some(crate::quantize::Rescale::Scales(scales)) = &conv.rescale else { panic!() };
         let word = (sum as f64 * scales[n]).round_ties_even().max(0.0);
         let error = word * f64::from(output.scale(0)) - f64::from(value);
-        assert!(error.abs() < 0.02, "{value} {error}");
+        // 25 weights off by at most half of 0.4 / 127, pixels of at most 1.
+        assert!(error.abs() < 25.0 * 0.2 / 127.0 + 0.01, "{value} {error}");
     }
 }
 
