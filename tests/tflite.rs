@@ -11,12 +11,13 @@ use bittrue::simulate::BoundNetwork;
 use ndarray::ArrayD;
 use ndarray_npy::{ReadNpyExt, ReadableElement};
 
-const SMALL: [&str; 10] = [
+const SMALL: [&str; 11] = [
     "convolutions",
     "classifier",
     "halves",
     "pools",
     "branches",
+    "reshapes",
     "functions",
     "softmax",
     "logistic",

@@ -248,6 +248,19 @@ impl Builder {
         self.push(name, Op::Flatten(order), &[input], Shape::vector(self.shape(input).len()))
     }
 
+    /// A map as one of other sizes, both in the order row, column, channel.
+    pub fn reshape(&mut self, name: &str, input: NodeId, shape: Shape) -> Result<NodeId> {
+        let from = self.shape(input);
+        if from.len() != shape.len() {
+            return Err(error(
+                name,
+                format_args!("makes {shape} of {}", self.described(input)),
+                "keep the number of elements",
+            ));
+        }
+        self.push(name, Op::Flatten(FlattenOrder::ChannelsLast), &[input], shape)
+    }
+
     /// Softmax over the channels.
     pub fn softmax(&mut self, name: &str, input: NodeId) -> Result<NodeId> {
         self.push(name, Op::Softmax, &[input], self.shape(input))

@@ -10,6 +10,7 @@ mod flatbuffer;
 mod names;
 mod operators;
 mod schema;
+mod sizes;
 #[cfg(test)]
 mod tests;
 mod weights;
@@ -59,6 +60,7 @@ fn read_graph(name: &str, bytes: &[u8]) -> Result<Model> {
         weights: BTreeMap::new(),
         biases: BTreeMap::new(),
         values: HashMap::new(),
+        sizes: HashMap::new(),
         copies: bytes.len().saturating_mul(MAX_COPIES),
     };
     let takes_words = reader.input()?;
@@ -88,6 +90,8 @@ struct Reader<'a> {
     biases: BTreeMap<NodeId, Vec<i64>>,
     /// By tensor: the node whose output it is.
     values: HashMap<i32, NodeId>,
+    /// By tensor: the sizes that it holds, where they are computed from shapes.
+    sizes: HashMap<i32, Vec<i64>>,
     /// Words that may still be kept.
     copies: usize,
 }

@@ -161,6 +161,8 @@ fn joining_gradients() {
 fn flatten_and_softmax_gradients() {
     check_gradients(&[MAP], |b, i| b.flatten("flatten", i[0], FlattenOrder::ChannelsFirst));
     check_gradients(&[MAP], |b, i| b.flatten("flatten", i[0], FlattenOrder::ChannelsLast));
+    let turned = Shape::new(MAP.width, MAP.channels, MAP.height);
+    check_gradients(&[MAP], |b, i| b.reshape("reshape", i[0], turned));
     check_gradients(&[Shape::new(5, 2, 1)], |b, i| b.softmax("softmax", i[0]));
 }
 

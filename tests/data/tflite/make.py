@@ -11,6 +11,7 @@ import pathlib
 import zlib
 
 import numpy as np
+import tflite
 from builder import ACTIVATION, PADDING, Graph, run
 
 HERE = pathlib.Path(__file__).parent
@@ -184,6 +185,24 @@ def branches(net):
     return x, net.unary("MEAN", y, shape=(8,), scale=0.013, options="ReducerOptions", extra=[[1, 2]])
 
 
+def reshapes(net):
+    """A vector as a map; a mean as a map by arithmetic on its shape."""
+    x = net.map((30,), 0.02)
+    y = net.unary("RESHAPE", x, shape=(2, 3, 5), extra=[[1, 2, 3, 5]], version=1)
+    y = net.conv(y, 4, 2)
+    y = net.unary("MEAN", y, shape=(4,), scale=y[2] / 2, zero=y[3], options="ReducerOptions", extra=[[1, 2]])
+    g = net.graph
+    shape, batch, sizes = g.tensor([2], np.int32), g.tensor([], np.int32), g.tensor([4], np.int32)
+    one, four = g.constant(np.int32(1)), g.constant(np.int32(4))
+    bounds = [g.constant(np.int32([bound])) for bound in (0, 1, 1)]
+    g.operator("SHAPE", [y[0]], shape, "ShapeOptions", OutType=tflite.TensorType.INT32)
+    g.operator("STRIDED_SLICE", [shape, *bounds], batch, "StridedSliceOptions", ShrinkAxisMask=1)
+    g.operator("PACK", [batch, one, one, four], sizes, "PackOptions", ValuesCount=4)
+    z = net.map((1, 1, 4), y[2], y[3])
+    g.operator("RESHAPE", [y[0], sizes], z[0])
+    return x, net.conv(z, 6, 1)
+
+
 def functions(net):
     x = net.map((64,), 0.06)
     to = {"scale": 0.05, "zero": net.zero()}
@@ -231,7 +250,9 @@ def other_ends(net):
     return x, z
 
 
-MODELS = [convolutions, classifier, halves, pools, branches, functions, softmax, logistic, float_ends, other_ends]
+MODELS = [
+    convolutions, classifier, halves, pools, branches, reshapes, functions, softmax, logistic, float_ends, other_ends,
+]
 IMAGES = 8
 
 
