@@ -434,3 +434,19 @@ fn corrected_biases_keep_the_mean() {
         assert!(((plain[n] - corrected[n]) as f64 - words).abs() <= 1.0, "{n}: {words}");
     }
 }
+
+/// Every intermediate of a batch normalization has an output site of its own; the ReLU after it is
+/// computed in its last step.
+#[test]
+fn an_intrinsic_batch_normalization_quantizes_every_step() {
+    let rules = rule("bn1.scale.output", "{ kind = \"fixed\", format = \"s12\" }");
+    let lowered = lowered(&small(), &plan(&format!("batch_norm = \"intrinsic\"\n{rules}")));
+    let names: Vec<_> = lowered.network.layers.iter().map(|l| l.name.as_str()).collect();
+    let steps = ["bn1.centre", "bn1.scale", "bn1.gamma", "bn1"];
+    assert_eq!(names[..6], [&["input", "conv1"][..], &steps].concat());
+    for step in steps {
+        assert_eq!(mac(&lowered, step).geometry.groups, 4, "a factor by channel");
+    }
+    assert_eq!(layer(&lowered, "bn1.scale").output.format().bits(), 12);
+    assert_eq!(site(&lowered, "bn1", "output").activation.as_deref(), Some("relu1"));
+}
