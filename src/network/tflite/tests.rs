@@ -19,8 +19,7 @@ fn names(model: &Model) -> Vec<&str> {
 
 /// The message of a model whose bytes `from`, which occur once, are `to`.
 fn refused(bytes: &[u8], from: &[u8], to: &[u8]) -> String {
-    let places: Vec<usize> =
-        (0..bytes.len()).filter(|&at| bytes[at..].starts_with(from)).collect();
+    let places: Vec<usize> = (0..bytes.len()).filter(|&at| bytes[at..].starts_with(from)).collect();
     assert_eq!(places.len(), 1, "{places:?}");
     let mut bytes = bytes.to_vec();
     bytes[places[0]..][..to.len()].copy_from_slice(to);
@@ -45,12 +44,7 @@ fn convolutions_have_their_windows() {
     ];
     assert_eq!(names(&model), expected);
     let nodes = &model.network.nodes;
-    let window = Window {
-        kernel: [3, 3],
-        stride: [2, 2],
-        padding: [1, 1, 1, 1],
-        dilation: [1, 1],
-    };
+    let window = Window { kernel: [3, 3], stride: [2, 2], padding: [1, 1, 1, 1], dilation: [1, 1] };
     assert_eq!(nodes[1].op, Op::Conv { window, groups: 1, bias: true });
     assert_eq!(nodes[1].shape, Shape::new(6, 4, 5));
     let Op::Conv { groups, window, .. } = nodes[3].op else { panic!("{:?}", nodes[3]) };
