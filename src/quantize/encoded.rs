@@ -58,8 +58,8 @@ trait Rules {
     /// The average of `kind` under a window.
     fn average(&self, pool: Pooling, input: &Affine, output: &Affine) -> Result<Mean>;
 
-    /// The softmax in integers, if it has such a definition.
-    fn softmax(&self, input: &Affine, output: &Affine) -> Result<Option<Softmax>>;
+    /// The softmax of words, over `channels`.
+    fn softmax(&self, input: &Affine, output: &Affine, channels: usize) -> Result<Softmax>;
 }
 
 /// What multiplies words.
@@ -256,10 +256,10 @@ impl Encoded<'_> {
             }
             Op::Pool { kind, window } => self.average(kind, window, false, first, to)?,
             Op::GlobalPool(kind) => self.average(kind, self.whole(id), true, first, to)?,
-            Op::Softmax => match self.rules.softmax(first, to)? {
-                Some(softmax) => (Operation::Softmax(softmax), None),
-                None => return Ok(None),
-            },
+            Op::Softmax if self.quantization.softmaxes.contains(&id) => {
+                let softmax = self.rules.softmax(first, to, node.shape.channels)?;
+                (Operation::Softmax(softmax), None)
+            }
             _ => return Ok(None),
         };
         let rounding = rounding.unwrap_or(Rounding::HalfEven);

@@ -1,6 +1,6 @@
 //! Affine post-training quantization: from calibrated values to the encodings of every tensor.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::calibrate::Statistics;
 use super::encoded::lower_resolved;
@@ -49,6 +49,7 @@ pub(super) fn lower_affine(
             outputs: BTreeMap::new(),
             weights: BTreeMap::new(),
             biases: BTreeMap::new(),
+            softmaxes: BTreeSet::new(),
             takes_words: false,
             gives_words: false,
         },
