@@ -32,7 +32,7 @@ impl Softmax {
         let word32 = Format::new(true, 32, 0)?;
         // Beyond the largest multiplier every difference but 0 is out of reach.
         let unit = unit.min(f64::from(i32::MAX));
-        if !(unit > 1.0) {
+        if unit.is_nan() || unit <= 1.0 {
             return Err(Error::new(
                 format_args!("scale {scale:e}"),
                 "is too small for a softmax of words",

@@ -143,8 +143,10 @@ pub(super) fn lower_resolved(
     };
     let host = (!prefixes.is_empty()).then(host);
     let Encoded { layers, fusion, rows, .. } = lowering;
-    let baseline = Baseline::new(network.clone(), parameters.clone(), &layers, &fusion)
-        .saturated(&quantization.outputs);
+    let mut baseline = Baseline::new(network.clone(), parameters.clone(), &layers, &fusion);
+    if quantization.arithmetic != Arithmetic::Hardware {
+        baseline = baseline.saturated(&quantization.outputs);
+    }
     let network = QuantizedNetwork {
         name: network.name.clone(),
         layers,

@@ -123,7 +123,9 @@ impl Encoder<'_> {
                 self.site(site, Site::Output),
                 "needs calibration, and there are no training images to do it on",
             )
-            .remedy("use a dataset with training or calibration images")
+            .remedy(
+                "use a dataset with training or calibration images (`calibration` in its .toml)",
+            )
         })
     }
 

@@ -329,10 +329,10 @@ pub fn window(
         "VALID" => window.padding = [0; 4],
         "SAME_UPPER" | "SAME_LOWER" => {
             let sizes = [input.height, input.width];
-            for axis in 0..2 {
+            for (axis, &size) in sizes.iter().enumerate() {
                 let span = (window.kernel[axis] - 1).saturating_mul(window.dilation[axis]) + 1;
-                let steps = (sizes[axis].div_ceil(window.stride[axis]) - 1) * window.stride[axis];
-                let total = (steps + span).saturating_sub(sizes[axis]);
+                let steps = (size.div_ceil(window.stride[axis]) - 1) * window.stride[axis];
+                let total = (steps + span).saturating_sub(size);
                 let (small, large) = (total / 2, total - total / 2);
                 let upper = auto == "SAME_UPPER";
                 window.padding[axis] = if upper { small } else { large };

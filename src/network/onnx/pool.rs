@@ -73,8 +73,8 @@ impl Graph {
         let before = window.padding;
         if ceil {
             let sizes = [input.height, input.width];
-            for axis in 0..2 {
-                extend(&mut window, axis, sizes[axis]);
+            for (axis, size) in sizes.into_iter().enumerate() {
+                extend(&mut window, axis, size);
             }
         }
         Ok((window, window.padding != before))

@@ -148,9 +148,8 @@ fn bind_step(layer: &Layer, inputs: &[&BoundLayer], datapath: &Datapath) -> Resu
         Operation::Mul(_) => {
             let fits =
                 |shape: Shape| shape == layer.shape || shape == Shape::vector(layer.shape.channels);
-            match inputs.iter().find(|input| !fits(input.shape)) {
-                Some(input) => shape_is(Some(input.shape))?,
-                None => {}
+            if let Some(input) = inputs.iter().find(|input| !fits(input.shape)) {
+                shape_is(Some(input.shape))?;
             }
             Ok(Step::Mul)
         }
