@@ -105,9 +105,7 @@ fn reciprocal(sum: i64) -> (i32, u32) {
     let sum = sum.clamp(1, i32::MAX.into()) as u32;
     let headroom = sum.leading_zeros();
     let exponent = SUM_INTEGER_BITS + 31 - OUTPUT_FRAC - headroom.min(SUM_INTEGER_BITS);
-    // Half of the sum scaled to 1..2; adding 1 and halving rounds up.
-    let fraction = i64::from(sum << headroom) - (1 << 31);
-    let half = ((fraction + i64::from(i32::MAX) + 1) >> 1) as i32;
+    let half = ((sum << headroom) >> 1) as i32;
     let mut x = START.0 + product(half, START.1);
     for _ in 0..3 {
         let error = (1 << 29) - product(half, x);
