@@ -187,12 +187,7 @@ impl<'a> Reader<'a> {
         let shape = feature_map(&tensor.shape).map_err(|e| e.within(&subject))?;
         let node = match self.values.get(&index) {
             Some(&node) => node,
-            None if tensor.data.is_some() => {
-                let name = format!("{}/constant_{position}", op.name);
-                let node = self.constant(&name, shape, &tensor).map_err(|e| e.within(&subject))?;
-                self.values.insert(index, node);
-                node
-            }
+            None if tensor.data.is_some() => return self.repeated(op, position, shape),
             None => {
                 return Err(Error::new(subject, "is computed by no operator before")
                     .remedy("the file is damaged: convert the model again"));
@@ -204,6 +199,25 @@ impl<'a> Reader<'a> {
         };
         let rank = tensor.shape.len();
         Ok(Map { node, shape: self.builder.shape(node), kind: tensor.kind, encoding, rank })
+    }
+
+    /// Whether input `position` of an operator is a constant.
+    fn is_constant(&self, op: &Site, position: usize) -> Result<bool> {
+        Ok(self.tensor(op, position)?.data.is_some())
+    }
+
+    /// The constant that input `position` of an operator is, as a map of `shape` if it has one
+    /// element, or one by channel.
+    fn repeated(&mut self, op: &Site, position: usize, shape: Shape) -> Result<Map> {
+        let tensor = self.tensor(op, position)?;
+        let stated = feature_map(&tensor.shape).map_err(|e| e.within(at("input", position)))?;
+        let few = [Shape::vector(1), Shape::vector(shape.channels)];
+        let shape = if few.contains(&stated) { shape } else { stated };
+        let name = format!("{}/constant_{position}", op.name);
+        let node = self.constant(&name, shape, &tensor);
+        let node = node.map_err(|e| e.within(at("input", position)))?;
+        let (kind, encoding) = (tensor.kind, self.outputs.get(&node).cloned());
+        Ok(Map { node, shape, kind, encoding, rank: tensor.shape.len() })
     }
 
     /// The only feature map that an operator reads as its first input, of words.

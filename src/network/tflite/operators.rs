@@ -239,20 +239,32 @@ impl<'a> Reader<'a> {
     }
 
     fn add(&mut self, op: &Site) -> Result<()> {
-        let (a, b) = self.two(op)?;
+        let (a, b) = self.two(op, |shape| shape)?;
         let node = self.builder.add(&op.name, &[a.node, b.node])?;
         self.fused(op, node, options(op, table::ADD)?.code(0)?)
     }
 
     fn mul(&mut self, op: &Site) -> Result<()> {
-        let (a, b) = self.two(op)?;
+        let (a, b) = self.two(op, |shape| Shape::vector(shape.channels))?;
         let node = self.builder.mul(&op.name, [a.node, b.node])?;
         self.fused(op, node, options(op, table::MUL)?.code(0)?)
     }
 
-    /// The two feature maps that an operator combines.
-    fn two(&mut self, op: &Site) -> Result<(Map, Map)> {
-        let (a, b) = (self.map(op, 0)?, self.map(op, 1)?);
+    /// The two feature maps that an operator combines; a constant of few elements is repeated to the
+    /// shape that `of` makes of the other's.
+    fn two(&mut self, op: &Site, of: impl Fn(Shape) -> Shape) -> Result<(Map, Map)> {
+        let (a, b) = match (self.is_constant(op, 0)?, self.is_constant(op, 1)?) {
+            (false, true) => {
+                let a = self.map(op, 0)?;
+                let b = self.repeated(op, 1, of(a.shape))?;
+                (a, b)
+            }
+            (true, false) => {
+                let b = self.map(op, 1)?;
+                (self.repeated(op, 0, of(b.shape))?, b)
+            }
+            _ => (self.map(op, 0)?, self.map(op, 1)?),
+        };
         self.check_kinds(op, &[&a, &b])?;
         Ok((a, b))
     }

@@ -176,6 +176,10 @@ def branches(net):
     gate = net.unary("LOGISTIC", gate, scale=1 / 256, zero=LOWEST[net.dtype])
     y = net.binary("MUL", y, gate, 0.04, act="RELU6")
     z = net.binary("MUL", x, net.constant((4, 5, 4), 0.02), 0.05)
+    z = net.binary("ADD", net.constant((4,), 0.02), z, 0.06)
+    z = net.binary("ADD", z, net.constant((1, 1, 1), 0.02), 0.07)
+    z = net.binary("MUL", net.constant((1, 1, 4), 0.01), z, 0.07)
+    z = net.binary("MUL", z, net.constant((1,), 0.007), 0.04)
     if net.dtype == "int8":
         # The kernel of int8 does not rescale.
         z = net.unary("QUANTIZE", z, scale=y[2], zero=y[3], options="QuantizeOptions")
@@ -280,4 +284,5 @@ def main():
             print(f"{stem.name}: {len(content)} bytes, outputs {outputs.shape}, {spread} values")
 
 
-main()
+if __name__ == "__main__":
+    main()
