@@ -26,8 +26,9 @@ unit:
 docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 
+# In the profile of the tests, whose dependencies are built already.
 benches:
-	$(CARGO) bench --locked --no-run
+	$(CARGO) test --locked --benches --no-run
 
 # Licences and duplicate versions of the dependencies; installs cargo-deny on first use.
 deny:
