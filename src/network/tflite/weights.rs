@@ -41,7 +41,7 @@ impl Layout {
         Self { shape: vec![outputs, inputs], axis: 0, place: Box::new(|index| index) }
     }
 
-    /// [C, H, W] of [H, W, C], of [C] or of one element, taken for all.
+    /// `[C, H, W]` of `[H, W, C]`, of `[C]` or of one element, taken for all.
     fn map(shape: Shape, elements: usize) -> Self {
         let (channels, pixels) = (shape.channels, shape.pixels());
         let place = move |index: usize| match elements {
