@@ -5,6 +5,7 @@ mod list;
 mod output;
 mod run;
 mod show;
+mod sweep;
 mod threads;
 mod train;
 
@@ -32,6 +33,8 @@ enum Command {
     Show(show::Args),
     /// Cast raw words from one fixed-point format to another.
     Cast(cast::Args),
+    /// Evaluate a space of designs: hardware models, plans, networks.
+    Sweep(sweep::Args),
     /// Train a network in float32 and write its weights.
     Train(train::Args),
 }
@@ -44,6 +47,7 @@ impl Cli {
             Some(Command::List) => list::run(),
             Some(Command::Show(args)) => show::run(&args),
             Some(Command::Cast(args)) => cast::run(&args),
+            Some(Command::Sweep(args)) => sweep::run(&args),
             Some(Command::Train(args)) => train::run(&args),
             None => Self::parse_from(["bittrue", "run", "lenet5"]).run(),
         }

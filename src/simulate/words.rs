@@ -18,6 +18,7 @@ use crate::kernels::elementwise::ScaledSum;
 use crate::kernels::pool::{Average, Pool, Sink};
 use crate::kernels::softmax::Softmax;
 use crate::kernels::{Epilogue, LayerDraws, MacScratch, Site, SiteEvents, elementwise, maps};
+use crate::mapping::OperandBits;
 use crate::network::{FlattenOrder, NodeId};
 use crate::numeric::Format;
 use crate::quantize::{Affine, HostModel, Output, WordMap};
@@ -109,6 +110,18 @@ impl BoundLayer {
         match &self.affine {
             Some(affine) => affine.scale(channel).into(),
             None => self.format.value(1),
+        }
+    }
+
+    /// Widths of the words that it reads and writes, those of the array included where it is a
+    /// multiply-accumulate layer.
+    pub fn operand_bits(&self) -> OperandBits {
+        match self.mac() {
+            Some(mac) => mac.problem().bits,
+            None => {
+                let output = self.stored_bits();
+                OperandBits { weights: 0, bias: 0, activations: output, accumulator: 0, output }
+            }
         }
     }
 
