@@ -181,7 +181,10 @@ fn range(key: &str, table: &Table) -> Result<Vec<Value>> {
             Box::new(move |i| from * factor.powi(i as i32))
         }
         _ => {
-            return Err(refuse(key, "needs `step` above 0, or `factor` above 1 and `from` above 0"));
+            return Err(refuse(
+                key,
+                "needs `step` above 0, or `factor` above 1 and `from` above 0",
+            ));
         }
     };
     let values: Vec<Value> = (0..=MOST_VALUES)

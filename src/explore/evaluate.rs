@@ -17,7 +17,7 @@ use crate::mapping::{Catalog, CatalogKey};
 use crate::network::Model;
 use crate::quantize::Operation;
 use crate::report::{Accuracy, Figures, Overflows, Tally, Totals};
-use crate::simulate::{Survey, Surveyed};
+use crate::simulate::{BoundNetwork, Survey, Surveyed};
 
 /// What is told while points are evaluated.
 pub trait Observer: Sync {
@@ -137,8 +137,8 @@ impl Group<'_> {
             surveyed,
             accuracy,
             catalogs: self.catalogs(&survey)?,
-            weight_bits: weight_bits(&survey),
-            activation_bits: activation_bits(&survey, &lowered.network.layers),
+            weight_bits: weight_bits(survey.words()),
+            activation_bits: activation_bits(survey.words(), &lowered.network.layers),
             survey: &survey,
         };
         self.members.par_iter().zip(&array_of).for_each(|((point, design), &array)| {
@@ -232,14 +232,14 @@ impl Ran<'_> {
 }
 
 /// Bits of all weight words as stored.
-fn weight_bits(survey: &Survey) -> u64 {
-    let problems = (0..survey.words().layers().len()).filter_map(|layer| survey.problem(layer));
+pub(super) fn weight_bits(words: &BoundNetwork) -> u64 {
+    let problems = words.layers().iter().filter_map(|layer| Some(layer.mac()?.problem()));
     problems.map(|p| p.geometry.weights() as u64 * u64::from(p.bits.weights)).sum()
 }
 
 /// Bits of all feature maps of an image as stored; views of another map do not count again.
-pub(super) fn activation_bits(survey: &Survey, layers: &[crate::quantize::Layer]) -> u64 {
-    let stored = layers.iter().zip(survey.words().layers());
+pub(super) fn activation_bits(words: &BoundNetwork, layers: &[crate::quantize::Layer]) -> u64 {
+    let stored = layers.iter().zip(words.layers());
     let own = stored.filter(|(layer, bound)| {
         let view = matches!(
             layer.operation,

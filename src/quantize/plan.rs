@@ -154,6 +154,14 @@ impl Plan {
         })
     }
 
+    /// This plan with further rules, in the form of the file, which come last.
+    ///
+    /// # Errors
+    /// If the rules are refused as [`Self::parse`] refuses them.
+    pub fn extended(&self, rules: &str) -> Result<Self> {
+        Self::parse(&self.source.name, &format!("{}\n{rules}", self.source.text))
+    }
+
     /// The last rule that matches one of the names of a site, by its index.
     pub(super) fn last_match(&self, names: &[String]) -> Option<usize> {
         self.rules.iter().rposition(|rule| rule.matches(names))

@@ -6,10 +6,12 @@ mod bind;
 mod host;
 mod input;
 mod mac;
+mod suffix;
 #[cfg(test)]
 mod tests;
 
 pub use mac::BoundMac;
+pub use suffix::Snapshot;
 
 use crate::error::{Error, Result};
 use std::sync::Arc;
@@ -249,16 +251,20 @@ impl BoundNetwork {
     /// rounding.
     pub fn run_image(&self, image: usize, state: &mut ImageState) {
         let computed = |&index: &usize| !matches!(self.layers[index].step, Step::Input);
-        for index in (0..self.layers.len()).filter(computed) {
-            if let Step::Host(node, quantized) = self.layers[index].step {
-                self.run_host(index, node, quantized, image, state);
-                continue;
-            }
-            let (done, rest) = state.layers.split_at_mut(index);
-            let inputs = self.layers[index].inputs.iter().map(|&input| done[input].words());
-            let slot = &mut rest[0];
-            self.run(index, inputs, image, slot, &mut state.magnitudes, &mut state.folded);
+        let layers = (0..self.layers.len()).filter(computed);
+        layers.for_each(|index| self.run_step(index, image, state));
+    }
+
+    /// Runs layer `index` on what the layers before it wrote.
+    fn run_step(&self, index: usize, image: usize, state: &mut ImageState) {
+        if let Step::Host(node, quantized) = self.layers[index].step {
+            self.run_host(index, node, quantized, image, state);
+            return;
         }
+        let (done, rest) = state.layers.split_at_mut(index);
+        let inputs = self.layers[index].inputs.iter().map(|&input| done[input].words());
+        let slot = &mut rest[0];
+        self.run(index, inputs, image, slot, &mut state.magnitudes, &mut state.folded);
     }
 
     /// Runs layer `index` alone on `inputs`, which may be of one's own making; what it wrote is in
