@@ -4,7 +4,11 @@ mod cast;
 mod list;
 mod output;
 mod run;
+mod search;
+mod sensitivity;
 mod show;
+mod sparsity;
+mod subject;
 mod sweep;
 mod threads;
 mod train;
@@ -35,6 +39,12 @@ enum Command {
     Cast(cast::Args),
     /// Evaluate a space of designs: hardware models, plans, networks.
     Sweep(sweep::Args),
+    /// Vary the words of each layer and of all, and measure what accuracy loses.
+    Sensitivity(sensitivity::Args),
+    /// Find the cheapest formats for a stated loss of accuracy.
+    Search(search::Args),
+    /// Find the zeros of a network and what they are worth on a hardware model.
+    Sparsity(sparsity::Args),
     /// Train a network in float32 and write its weights.
     Train(train::Args),
 }
@@ -48,6 +58,9 @@ impl Cli {
             Some(Command::Show(args)) => show::run(&args),
             Some(Command::Cast(args)) => cast::run(&args),
             Some(Command::Sweep(args)) => sweep::run(&args),
+            Some(Command::Sensitivity(args)) => sensitivity::run(&args),
+            Some(Command::Search(args)) => search::run(&args),
+            Some(Command::Sparsity(args)) => sparsity::run(&args),
             Some(Command::Train(args)) => train::run(&args),
             None => Self::parse_from(["bittrue", "run", "lenet5"]).run(),
         }
