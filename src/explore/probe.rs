@@ -22,6 +22,7 @@ pub(super) struct Probe<'a> {
     data: &'a Dataset,
     images: Range<usize>,
     float: Vec<Vec<f32>>,
+    float_rate: f64,
     kept: Vec<Option<Snapshot>>,
 }
 
@@ -75,7 +76,7 @@ impl<'a> Probe<'a> {
         };
         let (mut float, mut kept) = (Vec::new(), Vec::new());
         let Some(first) = images.clone().next() else {
-            return Ok(Self { data, images, float, kept });
+            return Ok(Self { data, images, float, float_rate: 1.0, kept });
         };
         let (outputs, snapshot) = run(&mut base.state(), first, true)?;
         let most = KEPT_BYTES / snapshot.as_ref().map_or(1, |s: &Snapshot| s.bytes().max(1));
@@ -87,20 +88,21 @@ impl<'a> Probe<'a> {
             .with_min_len(8)
             .map_init(|| base.state(), |state, &index| run(state, index, index - first < most))
             .collect::<Result<_>>()?;
+        let mut tally = Tally::default();
         for (outputs, snapshot) in seen {
             float.push(outputs);
             kept.push(snapshot);
         }
-        Ok(Self { data, images, float, kept })
+        for (index, float) in images.clone().zip(&float) {
+            tally.add(data.label(index), float, Some(float));
+        }
+        let float_rate = tally.accuracy().float.map_or(1.0, |score| score.top1);
+        Ok(Self { data, images, float, float_rate, kept })
     }
 
     /// Fraction of the images whose label the float network puts first; 1 without labels.
     pub fn float_rate(&self) -> f64 {
-        let mut tally = Tally::default();
-        for (at, float) in self.float.iter().enumerate() {
-            tally.add(self.data.label(self.images.start + at), float, Some(float));
-        }
-        tally.accuracy().float.map_or(1.0, |score| score.top1)
+        self.float_rate
     }
 
     /// Images.

@@ -23,6 +23,10 @@ use crate::simulate::{BoundNetwork, Survey};
 const WIDEST: u32 = 8;
 /// Images on which a candidate is first tried, at most.
 const FIRST: usize = 1000;
+/// Images on which the noise of a site is measured, at most.
+const NOISE: usize = 200;
+/// Designs of the front that are tried on all tuning images, at most.
+const CHECKED: usize = 10;
 /// Images whose mean energy stands for a candidate's, at most.
 const COSTED: usize = 16;
 
@@ -188,8 +192,9 @@ pub fn search(
     let tuning = Probe::new(&base, baseline, &source.test, 0..half)?;
     let first = Probe::new(&base, baseline, &source.test, 0..half.min(FIRST))?;
     progress("greedy search");
-    let path = searcher.greedy(&first, &tuning)?;
-    let mut tried = path.clone();
+    let few = Probe::new(&base, baseline, &source.test, 0..half.min(NOISE))?;
+    let path = searcher.path(&searcher.sensitivity(&few)?);
+    let found = searcher.greedy(&path, &first, &tuning)?;
     progress("NSGA-II");
     let float_first = first.float_rate();
     let front = if settings.generations > 0 {
@@ -199,8 +204,8 @@ pub fn search(
             generations: settings.generations,
             seed: settings.seed,
         };
-        let step = path.len().div_ceil(settings.population.max(1));
-        let initial: Vec<Genome> = path.iter().rev().step_by(step.max(1)).cloned().collect();
+        let step = path.len().div_ceil(settings.population.max(1)).max(1);
+        let initial = path.iter().step_by(step).chain([&found]).cloned().collect();
         nsga.run(initial, |genomes| {
             genomes
                 .par_iter()
@@ -214,9 +219,8 @@ pub fn search(
     } else {
         Vec::new()
     };
-    tried.extend(front.iter().map(|candidate| candidate.genome.clone()));
     progress("choosing");
-    let chosen = searcher.choose(tried, &tuning)?;
+    let chosen = searcher.choose(found, &front, &first, &tuning)?;
     let held_out = Probe::new(&base, baseline, &source.test, half..*images)?;
     let candidate = |genome: &Genome| searcher.candidate(genome, &tuning, &held_out);
     let (sites, plan) = searcher.describe(&chosen)?;
@@ -298,49 +302,88 @@ impl Searcher<'_> {
         lost + 1.645 * lost.sqrt() <= self.settings.loss * score.images as f64 + 1e-9
     }
 
-    /// Narrows site by site, from 8 bits down, always the step that saves most for the images that it
-    /// is expected to lose, as long as the tuning images allow. Returns the designs on the way.
-    fn greedy(&self, first: &Probe, tuning: &Probe) -> Result<Vec<Genome>> {
-        let narrowest = self.settings.narrowest;
-        let eight = vec![WIDEST; self.sites.len()];
-        let sensitivity: BTreeMap<(usize, u32), (f64, f64)> = (0..self.sites.len())
-            .flat_map(|site| (narrowest..=WIDEST).map(move |bits| (site, bits)))
-            .collect::<Vec<_>>()
-            .into_par_iter()
-            .map(|(site, bits)| {
-                let mut genome = eight.clone();
-                genome[site] = bits;
-                let lowered = self.lower(&genome)?;
-                let begin = self.first_layer(&lowered, site);
-                let score = first.score(&self.bind(&lowered)?, begin)?;
-                Ok(((site, bits), (1.0 - score.rate, self.cost(&lowered)?)))
-            })
-            .collect::<Result<_>>()?;
-        let mut genome = eight;
-        let mut open: Vec<bool> = vec![true; self.sites.len()];
+    /// By site and width: the noise of the outputs, relative to their power, and the cost, if that
+    /// site alone is not of 8 bits.
+    fn sensitivity(&self, probe: &Probe) -> Result<BTreeMap<(usize, u32), (f64, f64)>> {
+        let sites = 0..self.sites.len();
+        let tasks: Vec<(usize, u32)> = sites
+            .flat_map(|site| (self.settings.narrowest..=WIDEST).map(move |bits| (site, bits)))
+            .collect();
+        let of = |&(site, bits): &(usize, u32)| {
+            let mut genome = vec![WIDEST; self.sites.len()];
+            genome[site] = bits;
+            let lowered = self.lower(&genome)?;
+            let score = probe.score(&self.bind(&lowered)?, self.first_layer(&lowered, site))?;
+            let noise = score.sqnr_db.map_or(0.0, |db| 10f64.powf(-db / 10.0));
+            Ok(((site, bits), (noise, self.cost(&lowered)?)))
+        };
+        tasks.par_iter().map(of).collect()
+    }
+
+    /// Designs from all of 8 bits to all of the narrowest, each with one site a bit narrower than the
+    /// one before: the step that saves most for the noise that it adds.
+    fn path(&self, sensitivity: &BTreeMap<(usize, u32), (f64, f64)>) -> Vec<Genome> {
+        let mut genome = vec![WIDEST; self.sites.len()];
         let mut path = vec![genome.clone()];
-        let unit = 1.0 / first.len().max(1) as f64;
         loop {
-            let steps = (0..self.sites.len()).filter(|&s| open[s] && genome[s] > narrowest);
             let gain = |site: usize| {
-                let (lost_before, cost_before) = sensitivity[&(site, genome[site])];
-                let (lost, cost) = sensitivity[&(site, genome[site] - 1)];
-                (cost_before - cost) / ((lost - lost_before).max(0.0) + unit)
+                let (noise_before, cost_before) = sensitivity[&(site, genome[site])];
+                let (noise, cost) = sensitivity[&(site, genome[site] - 1)];
+                (cost_before - cost) / (noise - noise_before).max(f64::MIN_POSITIVE)
             };
+            let steps = (0..self.sites.len()).filter(|&s| genome[s] > self.settings.narrowest);
             // Of equal gains the first site.
             let best = steps
                 .map(|site| (gain(site), site))
                 .reduce(|best, next| if next.0 > best.0 { next } else { best });
-            let Some((_, site)) = best else { return Ok(path) };
+            let Some((_, site)) = best else { return path };
             genome[site] -= 1;
-            let score = tuning.score(&self.bind(&self.lower(&genome)?)?, 0)?;
-            if self.safe(&score, tuning.float_rate()) {
-                path.push(genome.clone());
-            } else {
+            path.push(genome.clone());
+        }
+    }
+
+    /// The last design of the path that is safe, found by bisection, and from there every further bit
+    /// that can be spared, the costliest site first.
+    fn greedy(&self, path: &[Genome], first: &Probe, tuning: &Probe) -> Result<Genome> {
+        let (mut good, mut bad) = (0, path.len());
+        while bad - good > 1 {
+            let middle = good + (bad - good) / 2;
+            let safe = self.is_safe(&path[middle], first, tuning)?;
+            *(if safe { &mut good } else { &mut bad }) = middle;
+        }
+        let mut genome = path[good].clone();
+        let cost = |genome: &Genome| self.cost(&self.lower(genome)?);
+        let mut open: Vec<bool> = genome.iter().map(|&b| b > self.settings.narrowest).collect();
+        loop {
+            let mut cheapest: Option<(f64, usize)> = None;
+            for site in (0..open.len()).filter(|&site| open[site]) {
+                let mut next = genome.clone();
+                next[site] -= 1;
+                let cost = cost(&next)?;
+                if cheapest.is_none_or(|best| cost < best.0) {
+                    cheapest = Some((cost, site));
+                }
+            }
+            let Some((_, site)) = cheapest else { return Ok(genome) };
+            genome[site] -= 1;
+            if !self.is_safe(&genome, first, tuning)? {
                 genome[site] += 1;
                 open[site] = false;
             }
+            open[site] &= genome[site] > self.settings.narrowest;
         }
+    }
+
+    /// Whether a design is safe on the tuning images; not, if it loses far too many of the first.
+    fn is_safe(&self, genome: &Genome, first: &Probe, tuning: &Probe) -> Result<bool> {
+        let words = self.bind(&self.lower(genome)?)?;
+        let glance = first.score(&words, 0)?;
+        let allowed = self.settings.loss * glance.images as f64;
+        let lost = (first.float_rate() - glance.rate) * glance.images as f64;
+        if lost > allowed + 2.0 * allowed.sqrt() + 1.0 {
+            return Ok(false);
+        }
+        Ok(self.safe(&tuning.score(&words, 0)?, tuning.float_rate()))
     }
 
     /// The first layer that the width of a site changes.
@@ -349,23 +392,26 @@ impl Searcher<'_> {
         lowered.network.layers.iter().position(|l| l.name == *layer).unwrap_or(0)
     }
 
-    /// The cheapest design that is safe on the tuning images; all of 8 bits if none is.
-    fn choose(&self, mut tried: Vec<Genome>, tuning: &Probe) -> Result<Genome> {
-        tried.sort();
-        tried.dedup();
-        let costs: Vec<f64> = tried
-            .par_iter()
-            .map(|genome| self.cost(&self.lower(genome)?))
-            .collect::<Result<_>>()?;
-        let mut order: Vec<usize> = (0..tried.len()).collect();
-        order.sort_by(|&a, &b| costs[a].total_cmp(&costs[b]));
-        for index in order {
-            let score = tuning.score(&self.bind(&self.lower(&tried[index])?)?, 0)?;
-            if self.safe(&score, tuning.float_rate()) {
-                return Ok(tried.swap_remove(index));
+    /// The cheapest of the design `found` and the few cheapest of the front that is safe.
+    fn choose(
+        &self,
+        found: Genome,
+        front: &[super::nsga::Candidate],
+        first: &Probe,
+        tuning: &Probe,
+    ) -> Result<Genome> {
+        let cost = self.cost(&self.lower(&found)?)?;
+        let promising = |candidate: &&super::nsga::Candidate| {
+            candidate.objectives[0] <= self.settings.loss && candidate.objectives[1] < cost
+        };
+        let mut cheaper: Vec<_> = front.iter().filter(promising).collect();
+        cheaper.sort_by(|a, b| a.objectives[1].total_cmp(&b.objectives[1]));
+        for candidate in cheaper.into_iter().take(CHECKED) {
+            if self.is_safe(&candidate.genome, first, tuning)? {
+                return Ok(candidate.genome.clone());
             }
         }
-        Ok(vec![WIDEST; self.sites.len()])
+        Ok(found)
     }
 
     fn candidate(&self, genome: &Genome, tuning: &Probe, held_out: &Probe) -> Result<Candidate> {
