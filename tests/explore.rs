@@ -263,3 +263,188 @@ fn points_that_are_no_design_are_told_and_the_others_run() {
     let printed = run(folder.path(), &["sweep", "space.toml"]);
     assert!(printed.contains("3 finished, 1 refused") && printed.contains("lockstep"), "{printed}");
 }
+
+fn json(path: &Path) -> serde_json::Value {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// LeNet-5 has 61 470 weights and 236 biases; half of each layer's weights pruned are half of all,
+/// and what rounds to zero besides.
+#[test]
+fn zeros_are_counted_and_pruned() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let printed = run(
+        path,
+        &[
+            "sparsity",
+            "lenet5",
+            "--images",
+            "20",
+            "--prune",
+            "0.5",
+            "--thresholds",
+            "--loss",
+            "0.1",
+            "--json",
+            "s.json",
+            "--csv",
+            "s.csv",
+        ],
+    );
+    assert!(printed.contains("as it is") && printed.contains("pruned to"), "{printed}");
+    let found = json(&path.join("s.json"));
+    let total = &found["total"];
+    assert_eq!(
+        (total["weights"]["words"].as_u64(), total["bias"]["words"].as_u64()),
+        (Some(61_470), Some(236))
+    );
+    // Of each image conv1 reads 28², conv2 6 · 14², and the dense layers 400, 120 and 84 words.
+    assert_eq!(total["activations"]["words"].as_u64(), Some(20 * (784 + 1176 + 400 + 120 + 84)));
+    for operand in ["weights", "bias", "activations"] {
+        let counts = &total[operand];
+        let histogram: u64 =
+            counts["histogram"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).sum();
+        assert_eq!(Some(histogram), counts["words"].as_u64());
+        assert_eq!(counts["histogram"][0], counts["zeros"]);
+    }
+    for layer in found["layers"].as_array().unwrap() {
+        let mean = |key: &str| {
+            let values: Vec<f64> =
+                layer[key].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+            values.iter().sum::<f64>() / values.len() as f64
+        };
+        let fraction = |operand: &str| {
+            layer[operand]["zeros"].as_f64().unwrap() / layer[operand]["words"].as_f64().unwrap()
+        };
+        for (operand, by) in [
+            ("weights", "weight_zeros_by_channel"),
+            ("weights", "weight_zeros_by_position"),
+            ("activations", "activation_zeros_by_channel"),
+            ("activations", "activation_zeros_by_position"),
+        ] {
+            assert!((mean(by) - fraction(operand)).abs() < 1e-12, "{by}");
+        }
+    }
+    let pruned = &found["pruned"];
+    assert!(pruned["weights"].as_f64().unwrap() >= 0.5);
+    assert!(found["takes"]["energy_pj"].as_f64() > pruned["takes"]["energy_pj"].as_f64());
+    let thresholds = &found["thresholds"];
+    let tuned = thresholds["tuning"]["hits"].as_u64().unwrap();
+    for layer in thresholds["layers"].as_array().unwrap() {
+        assert!(layer["score"]["hits"].as_u64().unwrap() + 1 >= tuned, "at most one of ten lost");
+        assert!(layer["word"].as_u64().unwrap() >= 1);
+    }
+    assert!(thresholds["takes"]["cycles"].as_f64() < found["takes"]["cycles"].as_f64());
+    refused(path, &["sparsity", "lenet5", "--prune", "2"], &["--prune"]);
+    refused(path, &["sparsity", "fcnet", "--thresholds"], &["--thresholds", "images"]);
+}
+
+#[test]
+fn sensitivity_has_every_layer_and_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let arguments = [
+        "sensitivity",
+        "lenet5",
+        "--images",
+        "40",
+        "--widths",
+        "2..3",
+        "--kinds",
+        "extrinsic,intrinsic",
+        "--roundings",
+        "half_even,floor",
+        "--thresholds",
+        "0.05",
+        "--calibration",
+        "32",
+        "--json",
+        "s.json",
+    ];
+    let printed = run(path, &arguments);
+    assert!(printed.contains("conv1") && printed.contains("intrinsic"), "{printed}");
+    let found = json(&path.join("s.json"));
+    let experiments = found["experiments"].as_array().unwrap();
+    // Five layers and all of them; two kinds, widths and roundings, and a threshold.
+    assert_eq!(experiments.len(), 6 * (2 * 2 * 2 + 1));
+    let sqnr = |layer: Option<&str>, bits: u64| {
+        let one = experiments.iter().find(|e| {
+            e["layer"].as_str() == layer
+                && e["bits"] == bits
+                && e["kind"] == "extrinsic"
+                && e["rounding"] == "half_even"
+        });
+        one.unwrap()["score"]["sqnr_db"].as_f64().unwrap()
+    };
+    let base = found["base"]["sqnr_db"].as_f64().unwrap();
+    for layer in [Some("conv1"), Some("conv2"), Some("fc1"), None] {
+        assert!(base > sqnr(layer, 3) && sqnr(layer, 3) > sqnr(layer, 2), "{layer:?}");
+    }
+    let again = run(path, &arguments);
+    assert_eq!(printed, again);
+    refused(path, &["sensitivity", "lenet5", "--widths", "8..2"], &["--widths"]);
+    refused(path, &["sensitivity", "lenet5", "--kinds", "all"], &["`all`", "extrinsic"]);
+    refused(path, &["sensitivity", "fcnet"], &["fcnet"]);
+}
+
+/// The plan that the search writes gives the accuracy that it states, accumulators narrowed and all.
+#[test]
+fn the_plan_that_is_found_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    run(
+        path,
+        &[
+            "search",
+            "lenet5",
+            "--images",
+            "200",
+            "--loss",
+            "0.05",
+            "--generations",
+            "1",
+            "--population",
+            "4",
+            "--calibration",
+            "32",
+            "--narrowest",
+            "3",
+            "--out",
+            "found.toml",
+            "--json",
+            "s.json",
+            "--quiet",
+        ],
+    );
+    let found = json(&path.join("s.json"));
+    let (eight, chosen) = (&found["eight_bits"], &found["chosen"]);
+    let bits = |c: &serde_json::Value| {
+        c["weight_bits"].as_u64().unwrap() + c["activation_bits"].as_u64().unwrap()
+    };
+    assert!(bits(chosen) < bits(eight));
+    assert_eq!(eight["weight_bits"].as_u64(), Some(61_470 * 8));
+    run(
+        path,
+        &[
+            "run",
+            "lenet5",
+            "--plan",
+            "found.toml",
+            "--images",
+            "200",
+            "--json",
+            "r.json",
+            "--quiet",
+        ],
+    );
+    let report = json(&path.join("r.json"));
+    let hits = ["tuning", "held_out"].map(|split| chosen[split]["hits"].as_u64().unwrap());
+    let top1 = report["accuracy"]["quantized"]["top1"].as_f64().unwrap();
+    assert_eq!((top1 * 200.0).round() as u64, hits.iter().sum::<u64>());
+    for layer in report["layers"].as_array().unwrap() {
+        assert_eq!(layer["overflow"]["sites"]["accumulator"]["saturated"].as_u64(), Some(0));
+    }
+    refused(path, &["search", "fcnet"], &["fcnet"]);
+    refused(path, &["search", "lenet5", "--cost", "money"], &["money", "energy"]);
+}

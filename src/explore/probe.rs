@@ -156,3 +156,45 @@ impl<'a> Probe<'a> {
         Ok(Score { images, hits, rate, ci95, agreement, sqnr_db })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset;
+    use crate::hardware::Hardware;
+    use crate::network;
+    use crate::quantize::{Plan, Prepared};
+
+    /// From whichever layer on a variant runs, its outputs are those of all of it.
+    #[test]
+    fn what_is_kept_is_what_would_be_computed_again() {
+        let model = network::open("lenet5").unwrap();
+        let source = dataset::open("mnist").unwrap();
+        let base = Plan::default();
+        let parameters = model.parameters.as_ref().unwrap();
+        let prepared =
+            Prepared::new(&model.network, parameters, &base, source.calibration.as_ref()).unwrap();
+        let datapath = Hardware::open(Hardware::DEFAULT).unwrap().datapath;
+        let lowered = prepared.lower(&base).unwrap();
+        let bind = |lowered: &crate::quantize::Lowered| {
+            BoundNetwork::bind(&lowered.network, &datapath, 0).unwrap()
+        };
+        let baseline = lowered.baseline.as_ref().unwrap();
+        let probe = Probe::new(&bind(&lowered), baseline, &source.test, 5..45).unwrap();
+        let mut scores = Vec::new();
+        for name in ["conv1", "conv2", "fc1", "fc2", "fc3"] {
+            let rule = format!(
+                "[[rule]]\nselect = \"{name}.weights\"\nquantizer = {{ kind = \"ternary\" }}\n"
+            );
+            let variant = prepared.lower(&base.extended(&rule).unwrap()).unwrap();
+            let first = variant.network.layers.iter().position(|l| l.name == name).unwrap();
+            let bound = bind(&variant);
+            let score = probe.score(&bound, first).unwrap();
+            assert_eq!(score, probe.score(&bound, 0).unwrap(), "{name}");
+            assert_eq!(score.images, 40);
+            scores.push(score.sqnr_db);
+        }
+        scores.dedup();
+        assert_eq!(scores.len(), 5, "each layer makes a difference of its own");
+    }
+}
