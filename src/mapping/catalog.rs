@@ -157,7 +157,7 @@ mod tests {
             [Dataflow::WeightStationary, Dataflow::OutputStationary, Dataflow::InputStationary];
         prop_oneof![
             (1_usize..9).prop_map(lanes),
-            proptest::sample::select(&dataflows[..]).prop_map(systolic),
+            proptest::sample::select(dataflows.to_vec()).prop_map(systolic),
         ]
     }
 
