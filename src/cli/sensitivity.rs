@@ -157,7 +157,7 @@ fn shown(found: &Sensitivity) -> String {
         table.add_row(row.into_iter().chain(cells));
     }
     format!(
-        "{} on {} images of {}, datapath of {}: {} at 16 bits\n\n{table}\n",
+        "{} on {} images of {}, datapath of {}: {} at 12 bits\n\n{table}\n",
         found.network,
         found.base.images,
         found.dataset,

@@ -11,8 +11,9 @@ use crate::network::Model;
 use crate::numeric::{Format, Rounding};
 use crate::quantize::{Lowered, Plan, Prepared};
 
-/// Width of what is not to lose accuracy.
-pub(super) const WIDE: u32 = 16;
+/// Width of what is not to lose accuracy: products of two such words, summed, stay within 32 bits in all
+/// but the longest reductions, and their kernels are the fast ones.
+pub(super) const WIDE: u32 = 12;
 
 /// A network prepared for plans of stated formats.
 pub(super) struct Formats {

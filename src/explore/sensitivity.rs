@@ -75,7 +75,7 @@ pub struct Sensitivity {
     pub dataset: String,
     /// Layers in order.
     pub layers: Vec<String>,
-    /// All sites at 16 bits, from which every experiment departs.
+    /// All sites at 12 bits, from which every experiment departs.
     pub base: Score,
     /// The experiments.
     pub experiments: Vec<Experiment>,
