@@ -17,7 +17,9 @@ mod narrow;
 mod output;
 mod patches;
 pub mod pool;
+mod proven;
 pub mod reference;
+mod requantize;
 pub mod softmax;
 mod spec;
 #[cfg(test)]

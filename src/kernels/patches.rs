@@ -16,8 +16,8 @@ pub(crate) struct PaddedMap {
 }
 
 impl PaddedMap {
-    /// Elements after the map that may be read (as the second of a pair) but never count.
-    const TAIL: usize = 1;
+    /// Elements after the map that may be read (as the rest of a group or vector) but never count.
+    const TAIL: usize = 16;
 
     /// Refuses a geometry that is not consistent or whose padded map has 2³¹ elements or more.
     pub fn new(geometry: &ConvGeometry) -> Result<Self> {

@@ -30,8 +30,9 @@ pub struct Requantizer {
     high: i64,
 }
 
+/// What makes a word of an accumulator, before it is brought into its range.
 #[derive(Clone, Copy, PartialEq, Debug)]
-enum Scheme {
+pub(crate) enum Scheme {
     Shift { acc_frac: i32, output: Cast },
     MultiplierShift(MultiplierShift),
     Float32 { scale: f32 },
@@ -40,10 +41,10 @@ enum Scheme {
 
 /// `acc · multiplier · 2^(left − 31 − right)`, one of `left` and `right` being zero.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct MultiplierShift {
-    multiplier: i32,
-    left: u32,
-    right: u32,
+pub(crate) struct MultiplierShift {
+    pub multiplier: i32,
+    pub left: u32,
+    pub right: u32,
     /// Saturating cast into 32 bits, halves up: the accumulator, its left shift and the
     /// high half of the doubled product.
     word32: Cast,
@@ -135,6 +136,16 @@ impl Requantizer {
     pub fn within(self, low: i64, high: i64) -> Self {
         let low = low.clamp(self.low, self.high);
         Self { low, high: high.clamp(low, self.high), ..self }
+    }
+
+    /// The scheme.
+    pub(crate) fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// Smallest and largest word.
+    pub(crate) fn range(&self) -> [i64; 2] {
+        [self.low, self.high]
     }
 
     /// The output word of an accumulator. `random` is for stochastic rounding.

@@ -1,0 +1,327 @@
+//! Layers whose accumulators are proven to overflow neither their word nor 32 bits: exact sums of
+//! tiles of pixels × output channels, requantized while they are at hand.
+
+use std::ops::Range;
+
+use crate::kernels::bounds::Interval;
+use crate::kernels::dot::{InstructionSet, LANES, Operand, Simd, Steps, Sums, Work};
+use crate::kernels::lanes::{Bias, lossless};
+use crate::kernels::narrow::magnitude;
+use crate::kernels::patches::PaddedMap;
+use crate::kernels::requantize::{Place, Requantize, Tally};
+use crate::kernels::{LayerDraws, Mac, SiteEvents};
+use crate::numeric::Format;
+use crate::tensor::{ConvGeometry, Word, Words, with_words};
+
+/// A layer whose activations are `T`.
+#[derive(Clone, Debug)]
+pub(crate) struct Proven<T: Operand> {
+    simd: InstructionSet,
+    map: PaddedMap,
+    /// What is added to every activation, so that it is a `T`.
+    offset: i64,
+    /// Where the operands of each pixel begin.
+    bases: Vec<u32>,
+    tiles: Tiles<T>,
+    requantize: Requantize,
+    /// Bias words that underflowed, of all channels.
+    bias_underflows: u64,
+    channels: usize,
+}
+
+/// How sums are made.
+#[derive(Clone, Debug)]
+enum Tiles<T: Operand> {
+    Dense(Dense<T>),
+    Depthwise(Depthwise<T>),
+}
+
+/// Groups of neighbours times vectors of output channels.
+#[derive(Clone, Debug)]
+struct Dense<T: Operand> {
+    steps: Steps,
+    blocks: Vec<Block>,
+    weights: Vec<T::Weight>,
+}
+
+/// One input channel for each output channel.
+#[derive(Clone, Debug)]
+struct Depthwise<T: Operand> {
+    taps: Vec<u32>,
+    /// `[vector][tap][lane]`.
+    weights: Vec<T::Weight>,
+}
+
+/// Output channels of one group that share a tile.
+#[derive(Clone, Debug)]
+struct Block {
+    channels: Range<usize>,
+    /// Distance of the group's first input channel.
+    group: usize,
+    /// Number of its first vector in the layer, and how many there are.
+    first: usize,
+    vectors: usize,
+    weights: Range<usize>,
+}
+
+/// Whether the layer has such sums: no product loses bits, the accumulator has the binary point of
+/// the products, and no partial sum, of which `reach` are the intervals by output channel, leaves
+/// its word.
+fn is_proven(mac: &Mac<'_>, reach: &[Interval]) -> bool {
+    let spec = &mac.spec;
+    let accumulator = spec.accumulator.to();
+    let heaviest = mac.weights.to_vec().iter().map(|w| i128::from(w.unsigned_abs())).max();
+    let product = heaviest.unwrap_or(0) * magnitude(spec.activations) as i128;
+    let range = Interval {
+        low: accumulator.min().max(i32::MIN.into()),
+        high: accumulator.max().min(i32::MAX.into()),
+    };
+    lossless(spec, product)
+        && accumulator.frac() == spec.product_frac()
+        && reach.iter().all(|reach| range.union(*reach) == range)
+}
+
+/// What makes words of `format` fit `T`, if anything does.
+fn offset<T: Operand>(format: Format) -> Option<i64> {
+    let [low, high] = T::RANGE;
+    let fits = |offset| format.min() + offset >= low && format.max() + offset <= high;
+    [0, 1 << 7].into_iter().find(|&offset| fits(offset)).map(|offset| offset as i64)
+}
+
+impl<T: Operand> Proven<T> {
+    /// `None` if the operands do not fit `T`, or nothing is proven.
+    pub fn new(
+        simd: InstructionSet,
+        mac: &Mac<'_>,
+        map: &PaddedMap,
+        reach: &[Interval],
+    ) -> Option<Self> {
+        let geometry = &mac.geometry;
+        let offset = offset::<T>(mac.spec.activations).filter(|_| is_proven(mac, reach))?;
+        let bias = Bias::by_channel(&mac.spec, geometry.output.channels, mac.bias)?;
+        if bias.over.contains(&1) {
+            return None;
+        }
+        let weights: Option<Vec<T::Weight>> =
+            mac.weights.to_vec().into_iter().map(T::weight).collect();
+        let (weights, reduction) = (weights?, geometry.reduction());
+        let vectors: Vec<[Option<usize>; LANES]>;
+        let tiles = if geometry.group_inputs() == 1 && geometry.group_outputs() == 1 {
+            let all = 0..geometry.output.channels;
+            vectors = all.clone().step_by(LANES).map(|first| channels(first..all.end)).collect();
+            Tiles::Depthwise(Depthwise::new(geometry, map, &vectors, &weights))
+        } else {
+            let (dense, of_dense) = Dense::new(simd.vectors(), geometry, map, &weights);
+            vectors = of_dense;
+            Tiles::Dense(dense)
+        };
+        let start = |channel: usize| {
+            let row = channel * reduction..(channel + 1) * reduction;
+            let sum: i64 = row.map(|index| mac.weights.get(index)).sum();
+            (bias.exact[channel] - offset * sum) as i32
+        };
+        let largest = reach.iter().map(|r| r.low.unsigned_abs().max(r.high.unsigned_abs()));
+        Some(Self {
+            simd,
+            map: map.clone(),
+            offset,
+            bases: (0..geometry.pixels()).map(|pixel| map.base(pixel) as u32).collect(),
+            tiles,
+            requantize: Requantize::new(mac, &vectors, start, largest.max().unwrap_or(0)),
+            bias_underflows: bias.under.iter().sum::<i64>() as u64,
+            channels: geometry.output.channels,
+        })
+    }
+
+    /// Memory for a run: the padded map.
+    pub fn buffer(&self) -> Vec<T> {
+        vec![T::from_raw(self.offset); self.map.len()]
+    }
+
+    /// Runs the layer for one image.
+    pub fn run(
+        &self,
+        input: &Words,
+        output: &mut Words,
+        map: &mut [T],
+        draws: LayerDraws,
+        events: &mut SiteEvents,
+    ) {
+        with_words!(output.buffer_mut(), words => {
+            self.simd.run(Image { layer: self, input, map, words, draws, events });
+        });
+        events.accumulator.underflowed += self.bias_underflows * self.bases.len() as u64;
+    }
+}
+
+/// One image, as work to be compiled per instruction set.
+struct Image<'a, T: Operand, W> {
+    layer: &'a Proven<T>,
+    input: &'a Words,
+    map: &'a mut [T],
+    words: &'a mut [W],
+    draws: LayerDraws,
+    events: &'a mut SiteEvents,
+}
+
+impl<T: Operand, W: Word> Work for Image<'_, T, W> {
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Proven { map, offset, bases, tiles, requantize, channels, .. } = self.layer;
+        map.fill(self.input, self.map, |word| T::from_raw(word + offset));
+        let (mut sums, mut tally) = (Sums::default(), Tally::default());
+        let mut store = |sums: &Sums, vector, of_tile, pixel, pixels, outputs: Range<usize>| {
+            let first = pixel * channels + outputs.start;
+            let place = Place { vector, of_tile, pixels, first, lanes: outputs.len().min(LANES) };
+            requantize.store(sums, place, self.words, self.draws, &mut tally, self.events);
+        };
+        match tiles {
+            Tiles::Dense(dense) => {
+                for block in &dense.blocks {
+                    let weights = &dense.weights[block.weights.clone()];
+                    each_tile(bases, S::PIXELS, |pixel, bases, pixels| {
+                        let bases = bases.map(|base| base + block.group);
+                        let (steps, vectors) = (dense.steps.all(), block.vectors);
+                        simd.tile(self.map, &bases[..pixels], steps, weights, vectors, &mut sums);
+                        for v in 0..vectors {
+                            let outputs = block.channels.start + v * LANES..block.channels.end;
+                            store(&sums, block.first + v, v, pixel, pixels, outputs);
+                        }
+                    });
+                }
+            }
+            Tiles::Depthwise(depthwise) => {
+                let stride = depthwise.taps.len() * LANES;
+                for (vector, weights) in depthwise.weights.chunks_exact(stride).enumerate() {
+                    each_tile(bases, S::PIXELS, |pixel, bases, pixels| {
+                        for (base, sums) in bases[..pixels].iter().zip(&mut sums.0) {
+                            let operands = &self.map[base + vector * LANES..];
+                            sums[0] = depthwise.sums(operands, weights);
+                        }
+                        store(&sums, vector, 0, pixel, pixels, vector * LANES..*channels);
+                    });
+                }
+            }
+        }
+        tally.add_to(self.events, requantize.overflow());
+    }
+}
+
+/// Cuts the pixels into tiles of at most `most`, as equal as can be: calls `visit` with the first
+/// pixel, the bases, and the number of pixels.
+#[inline(always)]
+fn each_tile(bases: &[u32], most: usize, mut visit: impl FnMut(usize, [usize; 8], usize)) {
+    let tiles = bases.len().div_ceil(most);
+    let mut first = 0;
+    for left in (1..=tiles).rev() {
+        let pixels = (bases.len() - first).div_ceil(left);
+        let at = |p: usize| bases[first + p.min(pixels - 1)] as usize;
+        visit(first, std::array::from_fn(at), pixels);
+        first += pixels;
+    }
+}
+
+/// The output channels of a vector, the first of `range`.
+fn channels(range: Range<usize>) -> [Option<usize>; LANES] {
+    std::array::from_fn(|lane| Some(range.start + lane).filter(|channel| range.contains(channel)))
+}
+
+impl<T: Operand> Dense<T> {
+    /// The layer's tiles of up to `widest` vectors, and the output channels of each vector.
+    fn new(
+        widest: usize,
+        geometry: &ConvGeometry,
+        map: &PaddedMap,
+        weights: &[T::Weight],
+    ) -> (Self, Vec<[Option<usize>; LANES]>) {
+        let (steps, canonical) = steps::<T>(geometry, map);
+        let (mut blocks, mut packed, mut vectors) = (Vec::new(), Vec::new(), Vec::new());
+        for group in 0..geometry.groups {
+            let outputs = geometry.group_outputs();
+            let all = group * outputs..(group + 1) * outputs;
+            let tiles = outputs.div_ceil(widest * LANES);
+            let mut first = all.start;
+            for left in (1..=tiles).rev() {
+                let count = (all.end - first).div_ceil(LANES).div_ceil(left);
+                let end = all.end.min(first + count * LANES);
+                let of_block: Vec<_> =
+                    (first..end).step_by(LANES).map(|first| channels(first..end)).collect();
+                let start = packed.len();
+                for canonical in canonical.chunks_exact(T::GROUP) {
+                    for channel in of_block.iter().flatten() {
+                        packed.extend(canonical.iter().map(|k| match (channel, k) {
+                            (Some(channel), Some(k)) => weights[channel * geometry.reduction() + k],
+                            _ => T::Weight::default(),
+                        }));
+                    }
+                }
+                blocks.push(Block {
+                    channels: first..end,
+                    group: group * geometry.group_inputs(),
+                    first: vectors.len(),
+                    vectors: count,
+                    weights: start..packed.len(),
+                });
+                vectors.extend(of_block);
+                first = end;
+            }
+        }
+        (Self { steps, blocks, weights: packed }, vectors)
+    }
+}
+
+/// The reduction as groups of neighbours in the padded map, with the canonical index of each
+/// operand; `None` for those that do not count.
+fn steps<T: Operand>(geometry: &ConvGeometry, map: &PaddedMap) -> (Steps, Vec<Option<usize>>) {
+    let [kh, kw] = geometry.window.kernel;
+    let inputs = geometry.group_inputs();
+    // Whole pixels that lie side by side are one run.
+    let side_by_side = geometry.groups == 1 && geometry.window.dilation[1] == 1;
+    let taps = if side_by_side { kw } else { 1 };
+    let (mut offsets, mut canonical) = (Vec::new(), Vec::new());
+    for (row, column) in (0..kh).flat_map(|row| (0..kw).step_by(taps).map(move |c| (row, c))) {
+        for first in (0..taps * inputs).step_by(T::GROUP) {
+            offsets.push((map.tap(row, column) + first) as u32);
+            canonical.extend((first..first + T::GROUP).map(|at| {
+                let (column, channel) = (column + at / inputs, at % inputs);
+                (at < taps * inputs).then_some((channel * kh + row) * kw + column)
+            }));
+        }
+    }
+    (Steps::new(offsets), canonical)
+}
+
+impl<T: Operand> Depthwise<T> {
+    fn new(
+        geometry: &ConvGeometry,
+        map: &PaddedMap,
+        vectors: &[[Option<usize>; LANES]],
+        weights: &[T::Weight],
+    ) -> Self {
+        let [_, kw] = geometry.window.kernel;
+        let taps = geometry.window.taps();
+        let mut packed = Vec::with_capacity(vectors.len() * taps * LANES);
+        for channels in vectors {
+            for tap in 0..taps {
+                let weight = |channel: usize| weights[channel * taps + tap];
+                packed
+                    .extend(channels.map(|channel| channel.map_or_else(Default::default, weight)));
+            }
+        }
+        let taps = (0..taps).map(|tap| map.tap(tap / kw, tap % kw) as u32).collect();
+        Self { taps, weights: packed }
+    }
+
+    /// The sums of the vector of channels at the beginning of `operands`.
+    #[inline(always)]
+    fn sums(&self, operands: &[T], weights: &[T::Weight]) -> [i32; LANES] {
+        let mut sums = [0i32; LANES];
+        for (&tap, weights) in self.taps.iter().zip(weights.as_chunks::<LANES>().0) {
+            let Some(operands) = operands[tap as usize..].first_chunk::<LANES>() else { continue };
+            for n in 0..LANES {
+                sums[n] = sums[n].wrapping_add(operands[n].times(weights[n]));
+            }
+        }
+        sums
+    }
+}
