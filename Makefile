@@ -2,9 +2,9 @@
 
 CARGO ?= cargo
 
-.PHONY: test format lint unit docs benches deny
+.PHONY: test format lint conformance unit docs benches deny
 
-test: format lint unit docs benches
+test: format lint conformance unit docs benches
 
 format:
 	rustup component list --installed 2>/dev/null | grep -q rustfmt || rustup component add rustfmt
@@ -14,14 +14,21 @@ lint:
 	rustup component list --installed 2>/dev/null | grep -q clippy || rustup component add clippy
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
+# The backend cases of the onnx package, for tests/conformance.rs.
+conformance:
+	test -x target/venv/bin/pip || python3 -m venv target/venv
+	target/venv/bin/pip install --quiet --disable-pip-version-check onnx==1.23.2 numpy==2.4.6
+	target/venv/bin/python -W ignore tests/conformance/collect.py target/conformance
+
 unit:
 	$(CARGO) test --locked
 
 docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 
+# In the profile of the tests, whose dependencies are built already.
 benches:
-	$(CARGO) bench --locked --no-run
+	$(CARGO) test --locked --benches --no-run
 
 # Licences and duplicate versions of the dependencies; installs cargo-deny on first use.
 deny:

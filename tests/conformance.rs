@@ -83,9 +83,11 @@ fn table(verdicts: &BTreeMap<String, String>) -> String {
     let passed = verdicts.values().filter(|verdict| *verdict == "passed").count();
     let mut text = format!(
         "# Conformance\n\nThe backend cases of the `onnx` package 1.23.2 for the operators that are \
-         read, each with its first input\nas the network's input and the others as initializers \
-         (`tests/conformance/collect.py`; `make conformance`\nruns them and holds this table against \
-         them). {passed} of {} pass, none fails, the others are refused\nfor the reason given.\n\n\
+         read, each with its first input\nas the network's input and the others as initializers, \
+         its first output alone, and a batch of one where\nits operator knows none \
+         (`tests/conformance/collect.py`; `make conformance` makes the cases, and\n\
+         `tests/conformance.rs` runs them and holds this table against them). {passed} of {} pass, none\n\
+         fails, the others are refused for the reason given.\n\n\
          | case | |\n| --- | --- |\n",
         verdicts.len()
     );

@@ -184,6 +184,28 @@ fn feature_maps_have_the_published_shapes() {
     }
 }
 
+/// The convolutions and dense layers of the ONNX models of the same networks.
+#[test]
+fn topologies_are_those_of_the_onnx_models() {
+    for name in ["squeezenet1_1", "efficientnet_lite0"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../shared/models")
+            .join(format!("{name}.onnx"));
+        if !path.exists() {
+            println!("skipped {name}: {} is not there", path.display());
+            continue;
+        }
+        let layers = |network: &Network| -> Vec<_> {
+            let geometry = |id: usize| match network.nodes[id].op {
+                Op::Conv { .. } | Op::Dense { .. } => network.geometry(id),
+                _ => None,
+            };
+            (0..network.nodes.len()).filter_map(geometry).collect()
+        };
+        assert_eq!(layers(&open(name)), layers(&open(path.to_str().unwrap())), "{name}");
+    }
+}
+
 /// A repeated block is written once: no file is longer than its blocks are many.
 #[test]
 fn topologies_are_not_unrolled() {

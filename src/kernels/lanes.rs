@@ -90,7 +90,8 @@ impl<E: Element> Prepared<E> {
         let order = mac.order.reduction(geometry.group_inputs(), kh, kw);
         let blocks = Blocks::new(geometry);
         let activation = magnitude(spec.activations) as i128;
-        let heaviest = weights.to_vec().iter().map(|w| i128::from(w.unsigned_abs())).max()?;
+        let weight = |index| i128::from(weights.get(index).unsigned_abs());
+        let heaviest = (0..weights.len()).map(weight).max()?;
         if activation.max(heaviest) > i128::from(E::LARGEST) {
             return None;
         }

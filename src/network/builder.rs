@@ -29,6 +29,11 @@ impl Builder {
         Self { network, names: HashSet::new(), macs: 0 }
     }
 
+    /// A node added before.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.network.nodes[id]
+    }
+
     /// The output shape of a node added before.
     pub fn shape(&self, id: NodeId) -> Shape {
         self.network.nodes[id].shape
@@ -119,8 +124,8 @@ impl Builder {
         self.push(name, Op::Activation(activation), &[input], self.shape(input))
     }
 
-    /// A pooling layer. Its window is not dilated and its padding is smaller than its kernel, so
-    /// that every window covers a part of the map.
+    /// A pooling layer. Every window covers a part of the map: its padding is smaller than its
+    /// kernel, and where it is dilated it does not step over the map.
     pub fn pool(
         &mut self,
         name: &str,
@@ -130,11 +135,7 @@ impl Builder {
     ) -> Result<NodeId> {
         let from = self.shape(input);
         let [height, width] = slide(name, &window, from)?;
-        let [top, left, bottom, right] = window.padding;
-        if window.dilation != [1, 1] {
-            return Err(error(name, "is dilated, which pooling cannot be", "leave dilation out"));
-        }
-        if top.max(bottom) >= window.kernel[0] || left.max(right) >= window.kernel[1] {
+        if !meets(&window, 0, from.height) || !meets(&window, 1, from.width) {
             return Err(error(
                 name,
                 "its padding is as large as its kernel, so windows lie outside of the map",
@@ -248,6 +249,19 @@ impl Builder {
         self.push(name, Op::Flatten(order), &[input], Shape::vector(self.shape(input).len()))
     }
 
+    /// A map as one of other sizes, both in the order row, column, channel.
+    pub fn reshape(&mut self, name: &str, input: NodeId, shape: Shape) -> Result<NodeId> {
+        let from = self.shape(input);
+        if from.len() != shape.len() {
+            return Err(error(
+                name,
+                format_args!("makes {shape} of {}", self.described(input)),
+                "keep the number of elements",
+            ));
+        }
+        self.push(name, Op::Flatten(FlattenOrder::ChannelsLast), &[input], shape)
+    }
+
     /// Softmax over the channels.
     pub fn softmax(&mut self, name: &str, input: NodeId) -> Result<NodeId> {
         self.push(name, Op::Softmax, &[input], self.shape(input))
@@ -341,6 +355,19 @@ fn limited(name: &str, what: &str, sizes: &[usize]) -> Result<()> {
             "make it smaller",
         )),
     }
+}
+
+/// Whether the window has a position inside a map of `size` wherever it stands along `axis`.
+fn meets(window: &Window, axis: usize, size: usize) -> bool {
+    let [before, after] = [window.padding[axis], window.padding[axis + 2]];
+    let (kernel, stride) = (window.kernel[axis], window.stride[axis]);
+    let dilation = window.dilation[axis];
+    let inside = |outside: usize| {
+        let tap = outside.div_ceil(dilation);
+        tap < kernel && tap * dilation - outside < size
+    };
+    after <= (kernel - 1) * dilation
+        && (0..=before / stride).all(|output| inside(before - output * stride))
 }
 
 /// Output height and width of a window over `input`.

@@ -227,4 +227,26 @@ mod tests {
             assert!((found - expected).abs() < 1e-4 * expected.abs().max(1.0));
         }
     }
+
+    /// (x − 2) / √(0.25 + 0.75) · 3 + 0.5 in four steps, the last of which has the name.
+    #[test]
+    fn a_norm_splits_into_its_steps() {
+        let mut builder = Builder::new("net");
+        let input = builder.input("input", Shape::vector(1)).unwrap();
+        let norm = builder.batch_norm("norm", input, 0.75).unwrap();
+        builder.activation("relu", norm, Activation::Relu).unwrap();
+        let network = builder.finish().unwrap();
+        let mut parameters = Parameters::new();
+        with_norm(&mut parameters, "norm", [3.0, 0.5, 2.0, 0.25]);
+        let (split, parameters) = split_batch_norm(&network, &parameters).unwrap();
+        let names: Vec<_> = split.nodes.iter().map(|node| node.name.as_str()).collect();
+        assert_eq!(names, ["input", "norm.centre", "norm.scale", "norm.gamma", "norm", "relu"]);
+        let input = Array4::from_elem((1, 1, 1, 1), 5.0);
+        let steps: Vec<f32> = float::forward(&split, &parameters, input.view())
+            .unwrap()
+            .iter()
+            .map(|output| output[[0, 0, 0, 0]])
+            .collect();
+        assert_eq!(steps, [5.0, 3.0, 3.0, 9.0, 9.5, 9.5]);
+    }
 }

@@ -83,7 +83,8 @@ pub enum Op {
     Constant,
     /// Concatenation along the channels.
     Concat,
-    /// C × H × W to a vector.
+    /// C × H × W to a vector in this order; in the order channels-last also to a map of other sizes,
+    /// whose elements have that order too.
     Flatten(FlattenOrder),
     /// Softmax over the channels.
     Softmax,

@@ -51,11 +51,11 @@ pub fn read(path: &Path) -> Result<Model> {
 /// As [`read`].
 pub fn parse(name: &str, bytes: &[u8], folder: &Path) -> Result<Model> {
     let model = decode(bytes)?;
-    check_versions(&model)?;
+    let opset = opset(&model)?;
     let Some(graph) = model.graph else {
         return Err(Error::new("model", "has no graph").remedy("export the model again"));
     };
-    build(name, &graph, folder)
+    build(name, &graph, opset, folder)
 }
 
 fn decode(bytes: &[u8]) -> Result<ModelProto> {
@@ -84,7 +84,9 @@ fn nests(graph: &GraphProto, levels: usize) -> bool {
     inner.into_iter().any(|graph| levels == 0 || nests(graph, levels - 1))
 }
 
-fn check_versions(model: &ModelProto) -> Result<()> {
+/// The version of the default operator set.
+fn opset(model: &ModelProto) -> Result<i64> {
+    let mut stated = *OPSETS.end();
     for opset in &model.opset_import {
         let (domain, version) = (opset.domain.as_deref().unwrap_or(""), opset.version.unwrap_or(0));
         let known = matches!(domain, "" | "ai.onnx");
@@ -99,11 +101,14 @@ fn check_versions(model: &ModelProto) -> Result<()> {
             )
             .remedy("convert it with `onnx.version_converter`"));
         }
+        if known {
+            stated = version;
+        }
     }
-    Ok(())
+    Ok(stated)
 }
 
-fn build(name: &str, graph: &GraphProto, folder: &Path) -> Result<Model> {
+fn build(name: &str, graph: &GraphProto, opset: i64, folder: &Path) -> Result<Model> {
     let mut values: HashMap<&str, Value> = HashMap::new();
     for initializer in &graph.initializer {
         let tensor = Tensor::read(initializer, folder)?;
@@ -114,7 +119,7 @@ fn build(name: &str, graph: &GraphProto, folder: &Path) -> Result<Model> {
     let inputs = graph.input.iter().filter(|input| !values.contains_key(name_of(input)));
     let input = only(inputs, "inputs")?;
     let needed = needed(graph, output_name)?;
-    let mut builder = Graph::new(name);
+    let mut builder = Graph::new(name, opset);
     values.insert(name_of(input), builder.input(input, graph)?);
     for &index in &needed {
         let node = &graph.node[index];

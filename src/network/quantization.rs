@@ -2,7 +2,7 @@
 //!
 //! Readers fill it in; `quantize` lowers it. Words here are those of the file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Network, Node, NodeId, Op};
 use crate::numeric::Format;
@@ -62,6 +62,8 @@ pub struct Quantization {
     pub weights: BTreeMap<NodeId, EncodedTensor>,
     /// By node: bias words in units of the input's scale times the weights'.
     pub biases: BTreeMap<NodeId, Vec<i64>>,
+    /// Softmax nodes that are computed in words instead of in float32.
+    pub softmaxes: BTreeSet<NodeId>,
     /// Whether the network's input is given as words of its encoding instead of real values.
     pub takes_words: bool,
     /// Whether the network's output is given as words of its encoding instead of real values.
@@ -100,6 +102,7 @@ impl Quantization {
         self.outputs = outputs;
         self.weights = self.weights.iter().map(|(id, w)| (moved(id), w.clone())).collect();
         self.biases = self.biases.iter().map(|(id, b)| (moved(id), b.clone())).collect();
+        self.softmaxes = self.softmaxes.iter().map(moved).collect();
         network.nodes = kept;
     }
 }

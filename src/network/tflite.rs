@@ -10,6 +10,7 @@ mod flatbuffer;
 mod names;
 mod operators;
 mod schema;
+mod sizes;
 #[cfg(test)]
 mod tests;
 mod weights;
@@ -19,7 +20,9 @@ use std::fmt;
 use std::path::Path;
 
 use self::schema::{Graph, Kind, Operator, Tensor};
-use super::{Activation, Arithmetic, Builder, Encoding, Model, NodeId, Parameters, Quantization};
+use super::{
+    Activation, Arithmetic, Builder, Encoding, Model, NodeId, Op, Parameters, Quantization,
+};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::tensor::Shape;
@@ -59,6 +62,7 @@ fn read_graph(name: &str, bytes: &[u8]) -> Result<Model> {
         weights: BTreeMap::new(),
         biases: BTreeMap::new(),
         values: HashMap::new(),
+        sizes: HashMap::new(),
         copies: bytes.len().saturating_mul(MAX_COPIES),
     };
     let takes_words = reader.input()?;
@@ -88,6 +92,8 @@ struct Reader<'a> {
     biases: BTreeMap<NodeId, Vec<i64>>,
     /// By tensor: the node whose output it is.
     values: HashMap<i32, NodeId>,
+    /// By tensor: the sizes that it holds, where they are computed from shapes.
+    sizes: HashMap<i32, Vec<i64>>,
     /// Words that may still be kept.
     copies: usize,
 }
@@ -146,11 +152,14 @@ impl<'a> Reader<'a> {
             )
             .remedy("remove the operators that do not contribute to the output"));
         }
+        let is_softmax = |&id: &NodeId| network.nodes[id].op == Op::Softmax;
+        let softmaxes = (0..network.nodes.len()).filter(is_softmax).collect();
         let quantization = Quantization {
             arithmetic: Arithmetic::TfLite,
             outputs: self.outputs,
             weights: self.weights,
             biases: self.biases,
+            softmaxes,
             takes_words,
             gives_words: output.kind.is_word(),
         };
@@ -178,12 +187,7 @@ impl<'a> Reader<'a> {
         let shape = feature_map(&tensor.shape).map_err(|e| e.within(&subject))?;
         let node = match self.values.get(&index) {
             Some(&node) => node,
-            None if tensor.data.is_some() => {
-                let name = format!("{}/constant_{position}", op.name);
-                let node = self.constant(&name, shape, &tensor).map_err(|e| e.within(&subject))?;
-                self.values.insert(index, node);
-                node
-            }
+            None if tensor.data.is_some() => return self.repeated(op, position, shape),
             None => {
                 return Err(Error::new(subject, "is computed by no operator before")
                     .remedy("the file is damaged: convert the model again"));
@@ -195,6 +199,25 @@ impl<'a> Reader<'a> {
         };
         let rank = tensor.shape.len();
         Ok(Map { node, shape: self.builder.shape(node), kind: tensor.kind, encoding, rank })
+    }
+
+    /// Whether input `position` of an operator is a constant.
+    fn is_constant(&self, op: &Site, position: usize) -> Result<bool> {
+        Ok(self.tensor(op, position)?.data.is_some())
+    }
+
+    /// The constant that input `position` of an operator is, as a map of `shape` if it has one
+    /// element, or one by channel.
+    fn repeated(&mut self, op: &Site, position: usize, shape: Shape) -> Result<Map> {
+        let tensor = self.tensor(op, position)?;
+        let stated = feature_map(&tensor.shape).map_err(|e| e.within(at("input", position)))?;
+        let few = [Shape::vector(1), Shape::vector(shape.channels)];
+        let shape = if few.contains(&stated) { shape } else { stated };
+        let name = format!("{}/constant_{position}", op.name);
+        let node = self.constant(&name, shape, &tensor);
+        let node = node.map_err(|e| e.within(at("input", position)))?;
+        let (kind, encoding) = (tensor.kind, self.outputs.get(&node).cloned());
+        Ok(Map { node, shape, kind, encoding, rank: tensor.shape.len() })
     }
 
     /// The only feature map that an operator reads as its first input, of words.

@@ -7,8 +7,10 @@ use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::network::{Network, Parameters, float};
 
-/// Images evaluated together. Float results do not depend on it; memory does.
+/// Most images evaluated together. Float results do not depend on it; memory does.
 const BATCH: usize = 32;
+/// Most elements of a map of all of these images.
+const BATCH_ELEMENTS: usize = 1 << 24;
 
 /// What the output of a node is like.
 #[derive(Clone, Debug, Default)]
@@ -32,8 +34,10 @@ pub(super) fn statistics(
     let mut histograms = vec![Histogram::default(); network.nodes.len()];
     let mut sums: Vec<Vec<f64>> =
         network.nodes.iter().map(|node| vec![0.0; node.shape.channels]).collect();
-    for first in (0..images.len()).step_by(BATCH) {
-        let batch = images.batch(first..images.len().min(first + BATCH))?;
+    let largest = network.nodes.iter().map(|node| node.shape.len()).max().unwrap_or(1);
+    let together = (BATCH_ELEMENTS / largest.max(1)).clamp(1, BATCH);
+    for first in (0..images.len()).step_by(together) {
+        let batch = images.batch(first..images.len().min(first + together))?;
         float::visit(network, parameters, batch.view(), |id, output| {
             let output = output.as_standard_layout();
             add_channels(&mut sums[id], output.view());

@@ -58,8 +58,8 @@ trait Rules {
     /// The average of `kind` under a window.
     fn average(&self, pool: Pooling, input: &Affine, output: &Affine) -> Result<Mean>;
 
-    /// The softmax in integers, if it has such a definition.
-    fn softmax(&self, input: &Affine, output: &Affine) -> Result<Option<Softmax>>;
+    /// The softmax of words, over `channels`.
+    fn softmax(&self, input: &Affine, output: &Affine, channels: usize) -> Result<Softmax>;
 }
 
 /// What multiplies words.
@@ -143,8 +143,10 @@ pub(super) fn lower_resolved(
     };
     let host = (!prefixes.is_empty()).then(host);
     let Encoded { layers, fusion, rows, .. } = lowering;
-    let baseline = Baseline::new(network.clone(), parameters.clone(), &layers, &fusion)
-        .saturated(&quantization.outputs);
+    let mut baseline = Baseline::new(network.clone(), parameters.clone(), &layers, &fusion);
+    if quantization.arithmetic != Arithmetic::Hardware {
+        baseline = baseline.saturated(&quantization.outputs);
+    }
     let network = QuantizedNetwork {
         name: network.name.clone(),
         layers,
@@ -254,10 +256,10 @@ impl Encoded<'_> {
             }
             Op::Pool { kind, window } => self.average(kind, window, false, first, to)?,
             Op::GlobalPool(kind) => self.average(kind, self.whole(id), true, first, to)?,
-            Op::Softmax => match self.rules.softmax(first, to)? {
-                Some(softmax) => (Operation::Softmax(softmax), None),
-                None => return Ok(None),
-            },
+            Op::Softmax if self.quantization.softmaxes.contains(&id) => {
+                let softmax = self.rules.softmax(first, to, node.shape.channels)?;
+                (Operation::Softmax(softmax), None)
+            }
             _ => return Ok(None),
         };
         let rounding = rounding.unwrap_or(Rounding::HalfEven);

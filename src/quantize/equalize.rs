@@ -90,3 +90,51 @@ fn equalize_pair(network: &Network, parameters: &mut Parameters, first: NodeId, 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array4, ArrayD, Dimension, IxDyn};
+
+    use super::*;
+    use crate::network::{Builder, float};
+    use crate::tensor::{Shape, Window};
+
+    /// A convolution, ReLU, a depthwise convolution, a dense layer: the function stays, and the
+    /// ranges of each pair become alike.
+    #[test]
+    fn equalizing_keeps_the_function() {
+        let mut builder = Builder::new("net");
+        let window = Window { kernel: [2, 2], ..Window::POINT };
+        let input = builder.input("input", Shape::new(2, 3, 3)).unwrap();
+        let first = builder.conv("first", input, 4, window, 1, true).unwrap();
+        let relu = builder.activation("relu", first, Activation::Relu).unwrap();
+        builder.conv("second", relu, 4, window, 4, true).unwrap();
+        let network = builder.finish().unwrap();
+        let mut parameters: Parameters = (network.parameter_shapes().into_iter())
+            .map(|(name, shape)| {
+                let value = |at: &IxDyn| {
+                    let place: usize = (0..at.ndim()).map(|axis| (axis + 3) * at[axis]).sum();
+                    (place as f32 * 1.7 + name.len() as f32).sin() * 4f32.powi(at[0] as i32)
+                };
+                let values = ArrayD::from_shape_fn(IxDyn(&shape), |at| value(&at));
+                (name, values)
+            })
+            .collect();
+        let image = Array4::from_shape_fn((1, 2, 3, 3), |(_, c, y, x)| (c + y * x) as f32 - 1.5);
+        let before = float::infer(&network, &parameters, image.view()).unwrap();
+        equalize(&network, &mut parameters);
+        let after = float::infer(&network, &parameters, image.view()).unwrap();
+        for (after, before) in after.iter().zip(&before) {
+            assert!((after - before).abs() < 1e-4 * before.abs().max(1.0), "{after} {before}");
+        }
+        let range = |name: &str, channel: usize| {
+            let weights = &parameters[name];
+            let channel = weights.index_axis(ndarray::Axis(0), channel);
+            channel.iter().fold(0.0f32, |max, w| max.max(w.abs()))
+        };
+        for channel in 0..4 {
+            let ratio = range("first.weight", channel) / range("second.weight", channel);
+            assert!((ratio - 1.0).abs() < 1e-3, "{ratio}");
+        }
+    }
+}

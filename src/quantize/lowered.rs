@@ -178,7 +178,7 @@ pub enum Operation {
     Flatten(FlattenOrder),
     /// Words that are the same for every image, channels-last.
     Constant(Words),
-    /// Softmax over the channels of each pixel, in integers.
+    /// Softmax over the channels of each pixel, in words.
     Softmax(Softmax),
     /// A node of the [`HostModel`]: its float definition on the values of the inputs' words, in
     /// float32. Where `quantized`, its output site makes words of the result; else only other host

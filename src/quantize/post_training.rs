@@ -1,6 +1,6 @@
 //! Affine post-training quantization: from calibrated values to the encodings of every tensor.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::calibrate::Statistics;
 use super::encoded::lower_resolved;
@@ -49,6 +49,7 @@ pub(super) fn lower_affine(
             outputs: BTreeMap::new(),
             weights: BTreeMap::new(),
             biases: BTreeMap::new(),
+            softmaxes: BTreeSet::new(),
             takes_words: false,
             gives_words: false,
         },
@@ -123,7 +124,9 @@ impl Encoder<'_> {
                 self.site(site, Site::Output),
                 "needs calibration, and there are no training images to do it on",
             )
-            .remedy("use a dataset with training or calibration images")
+            .remedy(
+                "use a dataset with training or calibration images (`calibration` in its .toml)",
+            )
         })
     }
 

@@ -2,9 +2,11 @@
 
 usage: collect.py FOLDER
 
-A case becomes FOLDER/NAME/{model.onnx,input.npy,output.npy}. bittrue feeds one input to a network, so
-the first input stays one and the others become initializers; batches stay batches. `cases.txt` lists
-the names in order.
+A case becomes FOLDER/NAME/{model.onnx,input.npy,output.npy}. bittrue feeds one input to a network and
+reads one output, so the first of each stay and the other inputs become initializers. The first axis of
+a network's input is its batch: cases of operators that know no batch, with fewer than four axes, get
+a batch of one before their sizes, which changes no value (Softmax only where it is over the first
+axis). `cases.txt` lists the names in order.
 """
 
 import pathlib
@@ -20,6 +22,12 @@ Conv Gemm MatMul BatchNormalization Relu Clip LeakyRelu Sigmoid HardSigmoid Hard
 AveragePool GlobalAveragePool GlobalMaxPool ReduceMean Add Sub Mul Div Sum Concat Flatten Reshape
 Squeeze Unsqueeze Transpose Pad Identity Dropout Softmax LRN QuantizeLinear DequantizeLinear
 QLinearConv QLinearMatMul ConvInteger MatMulInteger
+""".split()
+# Operators whose cases may get a batch: elements are computed alike wherever they are, and an axis
+# attribute moves with the axes.
+BATCHED = """
+Add Sub Mul Div Sum Clip Relu LeakyRelu Sigmoid HardSigmoid HardSwish Identity Dropout QuantizeLinear
+DequantizeLinear Concat Softmax
 """.split()
 OPSETS = range(9, 22)
 
@@ -51,6 +59,35 @@ def freeze(model, inputs):
     graph.input.extend(kept)
 
 
+def sized(info, array):
+    """States the sizes of an input or output."""
+    shape = info.type.tensor_type.shape
+    del shape.dim[:]
+    for size in array.shape:
+        shape.dim.add().dim_value = size
+
+
+def batched(model, inputs, outputs):
+    """The same case with a batch of one, where it has none."""
+    node = model.graph.node[0]
+    rank = np.ndim(inputs[0])
+    scales = node.op_type.endswith("Linear") and len(inputs) > 1 and np.size(inputs[1]) > 1
+    axis = next((a.i for a in node.attribute if a.name == "axis"), -1)
+    softened = node.op_type == "Softmax" and axis % max(rank, 1) != 0
+    arrays = all(isinstance(value, (np.ndarray, np.generic)) for value in inputs)
+    if node.op_type not in BATCHED or not arrays or rank > 3 or scales or softened:
+        return inputs, outputs
+    joined = node.op_type == "Concat"
+    inputs = [np.asarray(v)[np.newaxis] if joined or index == 0 else v for index, v in enumerate(inputs)]
+    outputs = [np.asarray(outputs[0])[np.newaxis]]
+    for attribute in node.attribute:
+        if attribute.name == "axis" and attribute.i >= 0:
+            attribute.i += 1
+    sized(model.graph.input[0], inputs[0])
+    sized(model.graph.output[0], outputs[0])
+    return inputs, outputs
+
+
 def main(folder):
     names = []
     for case in collect_testcases(None):
@@ -64,7 +101,8 @@ def main(folder):
             for entry in model.opset_import:
                 if entry.domain in ("", "ai.onnx"):
                     entry.version = OPSETS[-1]
-        inputs, outputs = case.data_sets[0]
+        del model.graph.output[1:]
+        inputs, outputs = batched(model, *case.data_sets[0])
         freeze(model, inputs)
         target = pathlib.Path(folder) / case.name
         target.mkdir(parents=True, exist_ok=True)

@@ -71,7 +71,7 @@ impl Graph {
         if attributes.sizes("kernel_shape", kernel, 1)? != kernel {
             return Err(Error::new("attribute `kernel_shape`", "differs from the weights'"));
         }
-        let window = window(attributes, kernel, self.shape(map), true)?;
+        let window = window(attributes, kernel, self.shape(map))?;
         let groups = usize::try_from(attributes.int("group", 1))
             .map_err(|_| Error::new("attribute `group`", "is negative"))?;
         let (channels, taps) = (dims[0], kernel.iter().product::<usize>());
@@ -91,7 +91,7 @@ impl Graph {
     }
 
     pub fn gemm(&mut self, name: &str, attributes: &Attributes, inputs: Inputs) -> Result<Value> {
-        attributes.only("transA", 0)?;
+        batch_first(attributes)?;
         let order = if attributes.int("transB", 0) == 0 { [1, 0] } else { [0, 1] };
         let (alpha, beta) = (attributes.float("alpha", 1.0), attributes.float("beta", 1.0));
         let mut weights = matrix(inputs.constant(1)?, order)?;
@@ -120,7 +120,7 @@ impl Graph {
         if map.axes != [Axis::N, Axis::C] {
             return Err(Error::new(
                 "input",
-                format_args!("has {} axes, 2 are supported", map.axes.len()),
+                format_args!("has the axes {:?}, a batch of vectors was expected", map.axes),
             )
             .remedy("flatten it before the matrix product"));
         }
@@ -164,7 +164,8 @@ impl Graph {
             if len == channels || len == 1 {
                 return Ok(());
             }
-            Err(Error::new("bias", format_args!("{len} values for {channels} output channels")))
+            Err(Error::new("bias", format_args!("{len} values for {channels} output channels"))
+                .remedy("a bias has one value, or one by output channel, for all images"))
         };
         match bias {
             Bias::None => {}
@@ -251,6 +252,15 @@ impl Graph {
     }
 }
 
+/// Refuses a `Gemm` whose first operand is transposed: its first axis is the batch.
+pub fn batch_first(attributes: &Attributes) -> Result<()> {
+    match attributes.int("transA", 0) {
+        0 => Ok(()),
+        _ => Err(Error::new("attribute `transA`", "moves the batch, which is the first axis")
+            .remedy("only 0 is supported")),
+    }
+}
+
 /// Refuses words where real values are read.
 pub fn real(map: &Map) -> Result<&Map> {
     match map.words {
@@ -300,15 +310,10 @@ fn rounded(value: f32, unit: f32) -> i64 {
 }
 
 /// The window of a convolution or pooling operator with `kernel` sizes of one or two axes.
-pub fn window(
-    attributes: &Attributes,
-    kernel: &[usize],
-    input: Shape,
-    dilated: bool,
-) -> Result<Window> {
+pub fn window(attributes: &Attributes, kernel: &[usize], input: Shape) -> Result<Window> {
     let ones = vec![1; kernel.len()];
     let strides = attributes.sizes("strides", &ones, 1)?;
-    let dilations = if dilated { attributes.sizes("dilations", &ones, 1)? } else { ones.clone() };
+    let dilations = attributes.sizes("dilations", &ones, 1)?;
     let pads = attributes.sizes("pads", &vec![0; 2 * kernel.len()], 0)?;
     let auto = attributes.string("auto_pad", "NOTSET");
     let pair = |sizes: &[usize]| match *sizes {
@@ -329,10 +334,10 @@ pub fn window(
         "VALID" => window.padding = [0; 4],
         "SAME_UPPER" | "SAME_LOWER" => {
             let sizes = [input.height, input.width];
-            for axis in 0..2 {
+            for (axis, &size) in sizes.iter().enumerate() {
                 let span = (window.kernel[axis] - 1).saturating_mul(window.dilation[axis]) + 1;
-                let steps = (sizes[axis].div_ceil(window.stride[axis]) - 1) * window.stride[axis];
-                let total = (steps + span).saturating_sub(sizes[axis]);
+                let steps = (size.div_ceil(window.stride[axis]) - 1) * window.stride[axis];
+                let total = (steps + span).saturating_sub(size);
                 let (small, large) = (total / 2, total - total / 2);
                 let upper = auto == "SAME_UPPER";
                 window.padding[axis] = if upper { small } else { large };

@@ -2,11 +2,11 @@
 
 use super::attributes::Attributes;
 use super::convolution::real;
-use super::graph::{Graph, Inputs, Map, Value};
-use super::layout::{Axis, place};
+use super::graph::{Constant, Graph, Inputs, Map, Value};
+use super::layout::{Axis, place, size};
 use super::tensor::Tensor;
 use crate::error::{Error, Result};
-use crate::network::{Activation, Lrn};
+use crate::network::{Activation, Lrn, NodeId};
 use crate::tensor::Shape;
 
 impl Graph {
@@ -71,21 +71,27 @@ impl Graph {
                 ("Sub", true) => (negated(&ones), values),
                 ("Mul", _) => (values, zeros),
                 ("Div", false) => (values.iter().map(|value| 1.0 / value).collect(), zeros),
-                _ => {
-                    return Err(Error::new(
-                        "input 1",
-                        "a constant divided by a map is not supported",
-                    ));
-                }
+                _ => return Err(divided()),
             };
             return self.affine(name, map, factor, offset);
         }
-        if !matches!(op, "Add" | "Mul") {
-            return Err(Error::new("constant", format_args!("of sizes {:?}", other.dims))
-                .remedy("use one value, or one by channel"));
-        }
-        let constant = self.constant_map(name, map, &other)?;
-        self.joined(op, name, &[map.clone(), constant])
+        let map = map.clone();
+        let (op, map, other) = match (op, swapped) {
+            ("Sub", false) => ("Add", map, other.mapped(|value| -value)),
+            ("Sub", true) => {
+                let (negated, zeros) = (vec![-1.0; channels], vec![0.0; channels]);
+                let name = format!("{name}_negated");
+                match self.affine(&name, &map, negated, zeros)? {
+                    Value::Map(map) => ("Add", map, other),
+                    Value::Constant(_) => return Err(Error::new("input 2", "is constant")),
+                }
+            }
+            ("Div", false) => ("Mul", map, other.mapped(|value| 1.0 / value)),
+            ("Div", true) => return Err(divided()),
+            (op, _) => (op, map, other),
+        };
+        let constant = self.constant_map(name, &map, &other)?;
+        self.joined(op, name, &[map, constant])
     }
 
     /// The values of a constant by channel, if it has one value or one a channel.
@@ -106,51 +112,46 @@ impl Graph {
     /// A constant of a map's sizes, broadcast where it has fewer, as a node.
     pub fn constant_map(&mut self, name: &str, map: &Map, constant: &Tensor) -> Result<Map> {
         map.channels_first()?;
-        let shape = self.shape(map);
-        let values = self.broadcast(map, constant)?.floats();
+        let values = broadcast(&self.dims(map), constant)?.floats();
+        self.constant_node(name, self.shape(map), map.axes.clone(), values)
+    }
+
+    /// A node of constant values, channels first.
+    fn constant_node(
+        &mut self,
+        name: &str,
+        shape: Shape,
+        axes: Vec<Axis>,
+        values: Vec<f32>,
+    ) -> Result<Map> {
         let name = self.unique(&format!("{name}_constant"));
         let node = self.builder.constant(&name, shape)?;
         self.parameter(&name, "value", &[shape.channels, shape.height, shape.width], values)?;
-        Ok(Map { node, axes: map.axes.clone(), words: None })
-    }
-
-    /// A constant with the sizes of a map's tensor.
-    pub fn broadcast(&self, map: &Map, constant: &Tensor) -> Result<Tensor> {
-        let dims = self.dims(map);
-        let missing = dims.len().checked_sub(constant.dims.len());
-        let own: Option<Vec<usize>> =
-            missing.map(|missing| [vec![1; missing], constant.dims.clone()].concat());
-        let own = own.filter(|own| own.iter().zip(&dims).all(|(o, d)| o == d || *o == 1));
-        let Some(own) = own else {
-            return Err(Error::new(
-                "constant",
-                format_args!("of sizes {:?} for a map of {dims:?}", constant.dims),
-            )
-            .remedy("a constant has the map's sizes without the batch, or fewer"));
-        };
-        let index = |element: usize| {
-            let (mut rest, mut index, mut stride) = (element, 0, 1);
-            for (&own, &dim) in own.iter().zip(&dims).rev() {
-                index += if own == 1 { 0 } else { rest % dim * stride };
-                rest /= dim;
-                stride *= own;
-            }
-            index
-        };
-        Ok(constant.gathered(dims.clone(), (0..dims.iter().product()).map(index)))
+        Ok(Map { node, axes, words: None })
     }
 
     fn of_maps(&mut self, op: &str, name: &str, inputs: Inputs) -> Result<Value> {
         let maps = [real(inputs.map(0)?)?.clone(), real(inputs.map(1)?)?.clone()];
         if !matches!(op, "Add" | "Mul") {
-            return Err(Error::new("inputs", format_args!("{op} of two maps is not supported")));
+            return Err(Error::new("inputs", format_args!("{op} of two maps is not supported"))
+                .remedy("Add and Mul of two maps are"));
         }
         self.joined(op, name, &maps)
     }
 
+    /// The sum of maps and constants, of which one is a map.
     pub fn sum(&mut self, name: &str, inputs: Inputs) -> Result<Value> {
-        let maps: Vec<Map> =
-            (0..inputs.len()).map(|i| Ok(real(inputs.map(i)?)?.clone())).collect::<Result<_>>()?;
+        let given = inputs.0.iter().flatten();
+        let first = given.clone().find_map(|value| match value {
+            Value::Map(map) => Some(map.clone()),
+            Value::Constant(_) => None,
+        });
+        let Some(first) = first else { return Err(Error::new("inputs", "are all constant")) };
+        let maps = given.map(|value| match value {
+            Value::Map(map) => Ok(real(map)?.clone()),
+            Value::Constant(constant) => self.constant_map(name, &first, &constant.tensor),
+        });
+        let maps: Vec<Map> = maps.collect::<Result<_>>()?;
         match &maps[..] {
             [map] => Ok(Value::Map(map.clone())),
             _ => self.joined("Add", name, &maps),
@@ -194,26 +195,37 @@ impl Graph {
         &mut self,
         name: &str,
         attributes: &Attributes,
-        inputs: Inputs,
-    ) -> Result<Value> {
-        let map = real(inputs.map(0)?)?;
-        let axis = place(attributes.int("axis", -1), map.axes.len());
-        let shape = self.shape(map);
+        map: &Map,
+        opset: i64,
+    ) -> Result<NodeId> {
         // Before opset 13 the default axis is 1, and the axes from it on are taken together.
-        let at = axis.map(|at| map.axes[at])?;
-        if at != Axis::C && !(shape.pixels() == 1 && at != Axis::N) {
-            return Err(Error::new("attribute `axis`", format_args!("is {at:?}"))
+        let together = opset < 13;
+        let axis = attributes.int("axis", if together { 1 } else { -1 });
+        let at = place(axis, map.axes.len())?;
+        let shape = self.shape(map);
+        let taken = &map.axes[at..if together { map.axes.len() } else { at + 1 }];
+        let others = Shape { channels: 1, ..shape };
+        let only_channels = taken.iter().all(|&axis| axis == Axis::C || size(others, axis) == 1);
+        if !only_channels || taken.contains(&Axis::N) || !taken.contains(&Axis::C) {
+            return Err(Error::new("attribute `axis`", format_args!("takes the axes {taken:?}"))
                 .remedy("softmax over the channels is supported"));
         }
         let name = self.unique(name);
-        let node = self.builder.softmax(&name, map.node)?;
-        Ok(self.real(node, map.axes.clone()))
+        self.builder.softmax(&name, map.node)
     }
 
     pub fn concat(&mut self, name: &str, attributes: &Attributes, inputs: Inputs) -> Result<Value> {
-        let maps: Vec<Map> =
-            (0..inputs.len()).map(|i| Ok(inputs.map(i)?.clone())).collect::<Result<_>>()?;
-        let first = maps[0].clone();
+        let given = inputs.0.iter().flatten();
+        let first = given.clone().find_map(|value| match value {
+            Value::Map(map) => Some(map.clone()),
+            Value::Constant(_) => None,
+        });
+        let Some(first) = first else { return Err(Error::new("inputs", "are all constant")) };
+        let maps = given.map(|value| match value {
+            Value::Map(map) => Ok(map.clone()),
+            Value::Constant(constant) => self.constant_part(name, &first, constant),
+        });
+        let maps: Vec<Map> = maps.collect::<Result<_>>()?;
         let axis = place(attributes.int("axis", 1), first.axes.len())?;
         let one_kind = maps.iter().all(|map| {
             map.axes == first.axes
@@ -233,6 +245,52 @@ impl Graph {
         let nodes: Vec<usize> = maps.iter().map(|map| map.node).collect();
         let name = self.unique(name);
         let node = self.builder.concat(&name, &nodes)?;
-        Ok(self.passed_on(node, &first, first.axes.clone()))
+        Ok(Value::Map(self.passed_on(node, &first, first.axes.clone())))
     }
+
+    /// A constant that is joined with a map: the same for every image.
+    fn constant_part(&mut self, name: &str, map: &Map, constant: &Constant) -> Result<Map> {
+        map.channels_first()?;
+        let dims = &constant.tensor.dims;
+        if dims.len() != map.axes.len() || dims.first() != Some(&1) {
+            return Err(Error::new("constant", format_args!("of sizes {dims:?} for every image"))
+                .remedy("a constant of a batch of one can be joined"));
+        }
+        if map.words.is_some() {
+            return Err(Error::new("constant", "of words is joined with a map")
+                .remedy("use QLinearConcat, or dequantize before the concatenation"));
+        }
+        let along = |axis: Axis| map.axes.iter().position(|&a| a == axis).map_or(1, |at| dims[at]);
+        let shape = Shape::new(along(Axis::C), along(Axis::H), along(Axis::W));
+        self.constant_node(name, shape, map.axes.clone(), constant.tensor.floats())
+    }
+}
+
+fn divided() -> Error {
+    Error::new("input 1", "a constant divided by a map is not supported")
+}
+
+/// A constant with the sizes `dims` of a map's tensor.
+pub fn broadcast(dims: &[usize], constant: &Tensor) -> Result<Tensor> {
+    let missing = dims.len().checked_sub(constant.dims.len());
+    let own: Option<Vec<usize>> =
+        missing.map(|missing| [vec![1; missing], constant.dims.clone()].concat());
+    let own = own.filter(|own| own.iter().zip(dims).all(|(o, d)| o == d || *o == 1));
+    let Some(own) = own else {
+        return Err(Error::new(
+            "constant",
+            format_args!("of sizes {:?} for a map of {dims:?}", constant.dims),
+        )
+        .remedy("a constant has the map's sizes without the batch, or fewer"));
+    };
+    let index = |element: usize| {
+        let (mut rest, mut index, mut stride) = (element, 0, 1);
+        for (&own, &dim) in own.iter().zip(dims).rev() {
+            index += if own == 1 { 0 } else { rest % dim * stride };
+            rest /= dim;
+            stride *= own;
+        }
+        index
+    };
+    Ok(constant.gathered(dims.to_vec(), (0..dims.iter().product()).map(index)))
 }

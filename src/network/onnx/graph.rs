@@ -1,6 +1,6 @@
 //! The network under construction, and the values that its tensors have.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -8,6 +8,7 @@ use ndarray::ArrayD;
 use rten_onnx::onnx::{DataType, GraphProto, NodeProto, ValueInfoProto};
 
 use super::attributes::Attributes;
+use super::convolution::real;
 use super::layout::{Axis, canonical};
 use super::name_of;
 use super::tensor::{Tensor, int_format};
@@ -107,14 +108,17 @@ pub struct Graph {
     pub builder: Builder,
     pub parameters: Parameters,
     pub quantization: Quantization,
+    /// The version of the default operator set.
+    pub opset: i64,
     name: String,
     names: HashSet<String>,
-    takes_words: bool,
+    input_words: Option<Format>,
 }
 
 impl Graph {
-    pub fn new(name: &str) -> Self {
+    pub fn new(name: &str, opset: i64) -> Self {
         Self {
+            opset,
             builder: Builder::new(name),
             parameters: Parameters::new(),
             quantization: Quantization {
@@ -122,12 +126,13 @@ impl Graph {
                 outputs: BTreeMap::new(),
                 weights: BTreeMap::new(),
                 biases: BTreeMap::new(),
+                softmaxes: BTreeSet::new(),
                 takes_words: false,
                 gives_words: false,
             },
             name: name.to_owned(),
             names: HashSet::new(),
-            takes_words: false,
+            input_words: None,
         }
     }
 
@@ -186,7 +191,7 @@ impl Graph {
         let shape = Shape::new(size(Axis::C)?, size(Axis::H)?, size(Axis::W)?);
         let unique = self.unique(name);
         let node = self.builder.input(&unique, shape)?;
-        self.takes_words = words.is_some();
+        self.input_words = words;
         Ok(Value::Map(Map { node, axes, words }))
     }
 
@@ -252,7 +257,11 @@ impl Graph {
             "Add" | "Sub" | "Mul" | "Div" => self.arithmetic(op, name, inputs),
             "Sum" => self.sum(name, inputs),
             "LRN" => self.lrn(name, attributes, inputs),
-            "Softmax" => self.softmax(name, attributes, inputs),
+            "Softmax" => {
+                let map = real(inputs.map(0)?)?;
+                let node = self.softmax(name, attributes, map, self.opset)?;
+                Ok(self.real(node, map.axes.clone()))
+            }
             "Concat" => self.concat(name, attributes, inputs),
             "Pad" => self.pad(name, attributes, inputs),
             "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" => {
@@ -291,6 +300,7 @@ impl Graph {
             "QLinearLeakyRelu" | "QLinearSigmoid" => {
                 self.qlinear_activation(op, name, attributes, inputs)
             }
+            "QLinearSoftmax" => self.qlinear_softmax(name, attributes, inputs),
             "QuantizeLinear" => self.quantize_linear(name, attributes, inputs),
             "DequantizeLinear" => self.dequantize_linear(attributes, inputs),
             _ => Err(unsupported(&format!("com.microsoft.{op}"))),
@@ -332,20 +342,31 @@ impl Graph {
         let Value::Map(output) = output else {
             return Err(Error::new("model", "has a constant output"));
         };
-        let output = &self.in_order(output)?;
+        let mut output = self.in_order(output)?;
+        if let Op::Input = self.builder.node(output.node).op {
+            let name = self.unique("output");
+            let node = self.builder.identity(&name, output.node)?;
+            output = self.passed_on(node, &output, output.axes.clone());
+        }
         let network = self.builder.finish()?;
         let input = network.nodes.iter().position(|node| node.op == Op::Input);
-        if let Some(id) = input
-            && self.takes_words
+        let encodes =
+            !self.quantization.outputs.is_empty() || !self.quantization.weights.is_empty();
+        if let (Some(id), Some(format)) = (input, self.input_words)
             && !self.quantization.outputs.contains_key(&id)
         {
-            return Err(Error::new("input", "is of words whose scale nothing states"));
+            // Words that are only cast to floats are floats from the start.
+            if encodes || output.words.is_some() {
+                let plain = Encoding { format, scales: vec![1.0], zero_points: vec![0] };
+                self.quantization.outputs.insert(id, plain);
+            }
         }
-        self.quantization.takes_words = self.takes_words;
+        self.quantization.takes_words = input
+            .is_some_and(|id| self.quantization.outputs.contains_key(&id))
+            && self.input_words.is_some();
         self.quantization.gives_words =
             output.words.is_some() && self.quantization.outputs.contains_key(&output.node);
-        let quantized =
-            !self.quantization.outputs.is_empty() || !self.quantization.weights.is_empty();
+        let quantized = encodes || self.quantization.takes_words;
         let (mut network, mut quantization) = (network, self.quantization);
         if quantized {
             quantization.merge_identities(&mut network);

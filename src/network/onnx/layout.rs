@@ -48,7 +48,8 @@ impl Map {
     }
 }
 
-fn size(shape: Shape, axis: Axis) -> usize {
+/// The length of an axis of one image.
+pub fn size(shape: Shape, axis: Axis) -> usize {
     match axis {
         N => 1,
         C => shape.channels,
@@ -64,12 +65,12 @@ impl Graph {
     }
 
     /// A node that passes on what it reads: words stay words of the same encoding.
-    pub fn passed_on(&mut self, node: NodeId, from: &Map, axes: Vec<Axis>) -> Value {
+    pub fn passed_on(&mut self, node: NodeId, from: &Map, axes: Vec<Axis>) -> Map {
         if let Some(encoding) = self.encoding(from).filter(|_| from.words.is_some()) {
             let encoding = encoding.clone();
             self.quantization.outputs.insert(node, encoding);
         }
-        Value::Map(Map { node, axes, words: from.words })
+        Map { node, axes, words: from.words }
     }
 
     pub fn transpose(&mut self, attributes: &Attributes, inputs: Inputs) -> Result<Value> {
@@ -160,7 +161,9 @@ impl Graph {
                 let kept = (0..dims.len()).filter(|axis| !axes.contains(axis));
                 target.extend(kept.clone().map(|axis| dims[axis]));
                 let axes: Vec<Axis> = kept.map(|axis| map.axes[axis]).collect();
-                return Ok(Value::Map(Map { axes, ..map.clone() }));
+                if axes.len() > 2 || self.shape(map).pixels() == 1 && axes.contains(&C) {
+                    return Ok(Value::Map(Map { axes, ..map.clone() }));
+                }
             }
             "Unsqueeze" => {
                 let axes = listed("axes")?.unwrap_or_default();
@@ -183,22 +186,35 @@ impl Graph {
 
     /// An output whose elements are in the order of its tensor: channels-last ones are flattened.
     pub fn in_order(&mut self, map: &Map) -> Result<Map> {
-        if map.channels_first().is_ok() || self.shape(map).pixels() == 1 {
-            return Ok(map.clone());
+        match self.order(map) {
+            Some(FlattenOrder::ChannelsFirst) => Ok(map.clone()),
+            Some(FlattenOrder::ChannelsLast) => {
+                let name = self.unique("output");
+                let node = self.builder.flatten(&name, map.node, FlattenOrder::ChannelsLast)?;
+                Ok(self.passed_on(node, map, vec![N, C]))
+            }
+            None => {
+                Err(Error::new("output", format_args!("has its axes in the order {:?}", map.axes))
+                    .remedy("channels-first and channels-last outputs are supported"))
+            }
         }
-        if map.axes != [N, H, W, C] {
-            return Err(Error::new(
-                "output",
-                format_args!("has its axes in the order {:?}", map.axes),
-            )
-            .remedy("channels-first and channels-last outputs are supported"));
+    }
+
+    /// The axes of a map's tensor that are longer than 1, without the batch.
+    fn long_axes(&self, map: &Map) -> Vec<Axis> {
+        let shape = self.shape(map);
+        map.axes.iter().copied().filter(|&axis| axis != N && size(shape, axis) != 1).collect()
+    }
+
+    /// The order of the elements of a map's tensor, if it is one of the two.
+    fn order(&self, map: &Map) -> Option<FlattenOrder> {
+        let long = self.long_axes(map);
+        let sorted =
+            |order: [Axis; 3]| order.into_iter().filter(|a| long.contains(a)).eq(long.clone());
+        if sorted([C, H, W]) {
+            return Some(FlattenOrder::ChannelsFirst);
         }
-        let name = self.unique("output");
-        let node = self.builder.flatten(&name, map.node, FlattenOrder::ChannelsLast)?;
-        match self.passed_on(node, map, vec![N, C]) {
-            Value::Map(map) => Ok(map),
-            Value::Constant(_) => Err(Error::new("output", "is constant")),
-        }
+        sorted([H, W, C]).then_some(FlattenOrder::ChannelsLast)
     }
 
     /// A map as a tensor of sizes `target`.
@@ -206,7 +222,7 @@ impl Graph {
         let (dims, shape) = (self.dims(map), self.shape(map));
         let refused = || {
             Error::new("sizes", format_args!("{dims:?} cannot become {target:?}"))
-                .remedy("only flattening, and adding or dropping axes of size 1, is supported")
+                .remedy("flattening, and adding or dropping axes of size 1, is supported")
         };
         if target == dims {
             return Ok(Value::Map(map.clone()));
@@ -216,21 +232,14 @@ impl Graph {
         {
             return Err(refused());
         }
-        if shape.pixels() == 1 {
-            let axes = vector_axes(target).ok_or_else(refused)?;
-            return Ok(Value::Map(Map { axes, ..map.clone() }));
+        if target.len() == 2 && shape.pixels() > 1 {
+            let order = self.order(map).ok_or_else(refused)?;
+            let name = self.unique(name);
+            let node = self.builder.flatten(&name, map.node, order)?;
+            return Ok(Value::Map(self.passed_on(node, map, vec![N, C])));
         }
-        let order = match map.axes.iter().filter(|axis| **axis != N).collect::<Vec<_>>()[..] {
-            [C, ..] => FlattenOrder::ChannelsFirst,
-            [.., C] => FlattenOrder::ChannelsLast,
-            _ => return Err(refused()),
-        };
-        if target.len() != 2 {
-            return Err(refused());
-        }
-        let name = self.unique(name);
-        let node = self.builder.flatten(&name, map.node, order)?;
-        Ok(self.passed_on(node, map, vec![N, C]))
+        let axes = moved(&self.long_axes(map), shape, target).ok_or_else(refused)?;
+        Ok(Value::Map(Map { axes, ..map.clone() }))
     }
 
     pub fn pad(&mut self, name: &str, attributes: &Attributes, inputs: Inputs) -> Result<Value> {
@@ -282,23 +291,30 @@ impl Graph {
         if padding == [0; 4] {
             return Ok(Value::Map(map.clone()));
         }
+        if map.words.is_some() && self.encoding(map).is_none() {
+            return Err(Error::new("input", "is of words whose zero point nothing states yet")
+                .remedy("dequantize it before it is padded"));
+        }
         let name = self.unique(name);
         let node = self.builder.pad(&name, map.node, padding)?;
-        Ok(self.passed_on(node, map, map.axes.clone()))
+        Ok(Value::Map(self.passed_on(node, map, map.axes.clone())))
     }
 }
 
-/// The axes of a vector's tensor: the batch first, its features on the only other axis that is
-/// longer than one (the second, if none is).
-fn vector_axes(target: &[usize]) -> Option<Vec<Axis>> {
-    let features = (1..target.len()).find(|&axis| target[axis] != 1).unwrap_or(1);
-    let mut spare = [H, W].into_iter();
-    let axis = |place: usize| match place {
-        0 => Some(N),
-        _ if place == features => Some(C),
-        _ => spare.next(),
-    };
-    (target.len() > 1).then(|| (0..target.len()).map(axis).collect::<Option<Vec<_>>>()).flatten()
+/// The axes of a tensor of sizes `target` in which only axes of size 1 have come or gone: the long
+/// ones in their order, the others where sizes of 1 are, channels first.
+fn moved(long: &[Axis], shape: Shape, target: &[usize]) -> Option<Vec<Axis>> {
+    let mut rest = long.iter().copied();
+    let mut spare = [C, H, W].into_iter().filter(|axis| !long.contains(axis));
+    let mut axes = vec![N];
+    for &length in target.get(1..)? {
+        let axis = if length == 1 { spare.next() } else { rest.next() }?;
+        if length != 1 && size(shape, axis) != length {
+            return None;
+        }
+        axes.push(axis);
+    }
+    rest.next().is_none().then_some(axes)
 }
 
 /// Sizes with 0 for the size as it is, and −1 for the one that follows from the others.

@@ -18,11 +18,11 @@ impl Graph {
     ) -> Result<Value> {
         let map = inputs.map(0)?;
         if op == "MaxPool" {
-            attributes.only("storage_order", 0)?;
+            let _ = attributes.int("storage_order", 0);
             let (window, _) = self.pool_window(attributes, map)?;
             let name = self.unique(name);
             let node = self.builder.pool(&name, map.node, PoolKind::Max, window)?;
-            return Ok(self.passed_on(node, map, map.axes.clone()));
+            return Ok(Value::Map(self.passed_on(node, map, map.axes.clone())));
         }
         let node = self.average_pool(name, attributes, real(map)?)?;
         Ok(self.real(node, map.axes.clone()))
@@ -68,13 +68,13 @@ impl Graph {
         }
         let kernel = attributes.sizes("kernel_shape", &vec![1; spatial], 1)?;
         let input = self.shape(map);
-        let mut window = window(attributes, &kernel, input, true)?;
+        let mut window = window(attributes, &kernel, input)?;
         let ceil = attributes.int("ceil_mode", 0) != 0;
         let before = window.padding;
         if ceil {
             let sizes = [input.height, input.width];
-            for axis in 0..2 {
-                extend(&mut window, axis, sizes[axis]);
+            for (axis, size) in sizes.into_iter().enumerate() {
+                extend(&mut window, axis, size);
             }
         }
         Ok((window, window.padding != before))
@@ -86,7 +86,7 @@ impl Graph {
         let name = self.unique(name);
         if op == "GlobalMaxPool" {
             let node = self.builder.global_pool(&name, map.node, PoolKind::Max)?;
-            return Ok(self.passed_on(node, map, map.axes.clone()));
+            return Ok(Value::Map(self.passed_on(node, map, map.axes.clone())));
         }
         let node = self.builder.global_pool(&name, real(map)?.node, PoolKind::Average)?;
         Ok(self.real(node, map.axes.clone()))

@@ -1,12 +1,15 @@
 //! The quantized operators: words with scale and zero point.
 
+use std::collections::btree_map::Entry;
+
 use super::attributes::Attributes;
-use super::convolution::{Bias, matrix, real, weights_of_rank};
+use super::convolution::{Bias, batch_first, matrix, real, weights_of_rank};
+use super::elementwise::broadcast;
 use super::graph::{Constant, EncodedConstant, Graph, Inputs, Map, Value};
 use super::layout::{Axis, place};
 use super::tensor::{Data, Tensor, int, int_format};
 use crate::error::{Error, Result};
-use crate::network::{Activation, EncodedTensor, Encoding, PoolKind};
+use crate::network::{Activation, EncodedTensor, Encoding, NodeId, PoolKind};
 use crate::numeric::Format;
 
 /// Scales and zero points as an encoding of words of `format`.
@@ -115,9 +118,7 @@ impl Graph {
         let _ = attributes.int("axis", 1);
         let encoding =
             encoding(inputs.constant(1)?, inputs.optional(2)?, output_format(attributes, inputs)?)?;
-        if encoding.scales.len() > 1 {
-            return Err(Error::new("scale", "by channel is not supported for feature maps"));
-        }
+        one_scale(&encoding)?;
         if encoding.format.bits() > 16 {
             return Err(Error::new(
                 "words",
@@ -154,35 +155,25 @@ impl Graph {
             ));
         };
         let stated = encoding(inputs.constant(scale)?, inputs.optional(scale + 1)?, format)?;
-        self.stated(&map, stated)?;
+        self.stated(map.node, &stated)?;
         Ok(map)
     }
 
-    fn stated(&mut self, map: &Map, stated: Encoding) -> Result<()> {
-        match self.encoding(map) {
-            None => {
-                self.quantization.outputs.insert(map.node, stated);
-                Ok(())
+    /// Gives a node that passes words on from the network's input, and those before it, their
+    /// encoding; others must have it.
+    fn stated(&mut self, node: NodeId, stated: &Encoding) -> Result<()> {
+        one_scale(stated)?;
+        let mut open = vec![node];
+        while let Some(node) = open.pop() {
+            match self.quantization.outputs.entry(node) {
+                Entry::Occupied(written) => written_as(written.get(), stated)?,
+                Entry::Vacant(place) => {
+                    place.insert(stated.clone());
+                    open.extend(&self.builder.node(node).inputs);
+                }
             }
-            Some(written)
-                if written.scale(0) == stated.scale(0)
-                    && written.zero_point(0) == stated.zero_point(0)
-                    && stated.scales.len() == 1 =>
-            {
-                Ok(())
-            }
-            Some(written) => Err(Error::new(
-                "scale",
-                format_args!(
-                    "words of scale {} and zero point {} are read with {:?} and {:?}",
-                    written.scale(0),
-                    written.zero_point(0),
-                    stated.scales,
-                    stated.zero_points
-                ),
-            )
-            .remedy("requantize them between the two nodes")),
         }
+        Ok(())
     }
 
     /// The encoding that inputs `scale` and the next state for an output; words are those of the
@@ -193,7 +184,9 @@ impl Graph {
             Some(zero_point) => words_format(&zero_point.tensor)?,
             None => like.words.unwrap_or(int(false, 8)),
         };
-        encoding(inputs.constant(scale)?, zero_point, format)
+        let encoding = encoding(inputs.constant(scale)?, zero_point, format)?;
+        one_scale(&encoding)?;
+        Ok(encoding)
     }
 
     /// A constant of words as weights whose output channels are axis `axis`.
@@ -238,7 +231,7 @@ impl Graph {
     }
 
     pub fn qgemm(&mut self, name: &str, attributes: &Attributes, inputs: Inputs) -> Result<Value> {
-        attributes.only("transA", 0)?;
+        batch_first(attributes)?;
         if attributes.float("alpha", 1.0) != 1.0 {
             return Err(Error::new("attribute `alpha`", "only 1 is supported"));
         }
@@ -266,7 +259,7 @@ impl Graph {
         };
         let one = Constant { tensor: scalar(1.0), words: None };
         let stated = encoding(&one, inputs.optional(zero_point)?, format)?;
-        self.stated(&map, stated)?;
+        self.stated(map.node, &stated)?;
         Ok(map)
     }
 
@@ -325,7 +318,7 @@ impl Graph {
             return Err(Error::new("constant", "is not of words"));
         };
         let node = self.constant_map(name, map, &constant.tensor)?;
-        let words = self.broadcast(map, &encoded.words)?.ints()?.to_vec();
+        let words = broadcast(&self.dims(map), &encoded.words)?.ints()?.to_vec();
         let encoding = encoded.encoding.clone();
         self.quantization.outputs.insert(node.node, encoding.clone());
         self.quantization.weights.insert(node.node, EncodedTensor { encoding, words });
@@ -387,6 +380,20 @@ impl Graph {
         Ok(self.words(node, map.axes, to))
     }
 
+    pub fn qlinear_softmax(
+        &mut self,
+        name: &str,
+        attributes: &Attributes,
+        inputs: Inputs,
+    ) -> Result<Value> {
+        let map = self.operand(inputs, 0, 1)?;
+        let to = self.result(inputs, 3, &map)?;
+        let opset = attributes.int("opset", self.opset);
+        let node = self.softmax(name, attributes, &map, opset)?;
+        self.quantization.softmaxes.insert(node);
+        Ok(self.words(node, map.axes, to))
+    }
+
     pub fn qlinear_activation(
         &mut self,
         op: &str,
@@ -403,6 +410,32 @@ impl Graph {
         let name = self.unique(name);
         let node = self.builder.activation(&name, map.node, function)?;
         Ok(self.words(node, map.axes, to))
+    }
+}
+
+/// Refuses words that were written with another encoding than they are read with.
+fn written_as(written: &Encoding, stated: &Encoding) -> Result<()> {
+    if written.scale(0) == stated.scale(0) && written.zero_point(0) == stated.zero_point(0) {
+        return Ok(());
+    }
+    Err(Error::new(
+        "scale",
+        format_args!(
+            "words of scale {} and zero point {} are read with {:?} and {:?}",
+            written.scale(0),
+            written.zero_point(0),
+            stated.scales,
+            stated.zero_points
+        ),
+    )
+    .remedy("requantize them between the two nodes"))
+}
+
+fn one_scale(encoding: &Encoding) -> Result<()> {
+    match encoding.scales.len() {
+        1 => Ok(()),
+        _ => Err(Error::new("scale", "by channel is not supported for feature maps")
+            .remedy("quantize feature maps per tensor; weights may have a scale by channel")),
     }
 }
 

@@ -57,6 +57,12 @@ impl Tensor {
         }
     }
 
+    /// A function of each element, as floats.
+    pub fn mapped(&self, function: impl Fn(f32) -> f32) -> Self {
+        let values = self.floats().into_iter().map(function).collect();
+        Self { dims: self.dims.clone(), data: Data::Float(values) }
+    }
+
     /// The same elements with other sizes.
     pub fn reshaped(&self, dims: Vec<usize>) -> Result<Self> {
         if dims.iter().product::<usize>() != self.len() {

@@ -1,9 +1,7 @@
 //! Maximum and average pooling over the positions of the window that lie inside the map.
 //! An average that counts its padding divides by the whole window.
 
-use std::ops::Range;
-
-use ndarray::{ArrayView2, ArrayViewMut2, Axis, s};
+use ndarray::{ArrayView2, ArrayViewMut2, Axis, Slice};
 
 use super::sweep::Sweep;
 use super::{Maps, MapsMut};
@@ -35,7 +33,7 @@ pub fn forward(kind: PoolKind, window: &Window, input: Maps, mut output: MapsMut
             }
             if kind != PoolKind::Max {
                 for ((row, column), y) in y.indexed_iter_mut() {
-                    let inside = positions(window, x.dim(), row, column, |r, c| r.len() * c.len());
+                    let inside = positions(window, x, [row, column]).len();
                     *y /= divisor(kind, window, inside) as f32;
                 }
             }
@@ -46,7 +44,7 @@ pub fn forward(kind: PoolKind, window: &Window, input: Maps, mut output: MapsMut
 /// The maximum or the sum, position by position.
 fn fold_each(kind: PoolKind, window: &Window, x: ArrayView2<f32>, mut y: ArrayViewMut2<f32>) {
     for ((row, column), y) in y.indexed_iter_mut() {
-        let seen = positions(window, x.dim(), row, column, |r, c| x.slice(s![r, c]));
+        let seen = positions(window, x, [row, column]);
         *y = match kind {
             PoolKind::Max => seen.iter().fold(f32::NEG_INFINITY, |max, &x| max.max(x)),
             PoolKind::Average | PoolKind::PaddedAverage => seen.iter().fold(0.0, |sum, x| sum + x),
@@ -69,12 +67,11 @@ pub fn backward(
             let x = x.index_axis(Axis(0), channel);
             let mut dx = dx.index_axis_mut(Axis(0), channel);
             for ((row, column), &dy) in dy.index_axis(Axis(0), channel).indexed_iter() {
-                positions(window, x.dim(), row, column, |rows, columns| {
-                    let seen = x.slice(s![rows.clone(), columns.clone()]);
-                    let to = dx.slice_mut(s![rows, columns]);
-                    let divisor = divisor(kind, window, seen.len());
-                    spread(kind, seen, dy, divisor, to);
-                });
+                let seen = positions(window, x, [row, column]);
+                let under = |axis: Axis| along(window, axis.0, [row, column], x.len_of(axis));
+                let to = dx.slice_each_axis_mut(|axis| under(axis.axis));
+                let divisor = divisor(kind, window, seen.len());
+                spread(kind, seen, dy, divisor, to);
             }
         }
     }
@@ -109,18 +106,26 @@ fn spread(
     }
 }
 
-/// Hands the rows and columns of the map that the window covers at an output position to `look`.
-fn positions<T>(
+/// The elements of a map under the window at an output position.
+fn positions<'a>(
     window: &Window,
-    (height, width): (usize, usize),
-    row: usize,
-    column: usize,
-    look: impl FnOnce(Range<usize>, Range<usize>) -> T,
-) -> T {
-    let along = |output: usize, axis: usize, size: usize| {
-        let start = output * window.stride[axis];
-        let before = window.padding[axis];
-        start.saturating_sub(before)..(start + window.kernel[axis] - before).min(size)
-    };
-    look(along(row, 0, height), along(column, 1, width))
+    x: ArrayView2<'a, f32>,
+    output: [usize; 2],
+) -> ArrayView2<'a, f32> {
+    let (height, width) = x.dim();
+    let mut seen = x;
+    for (axis, size) in [height, width].into_iter().enumerate() {
+        seen.slice_axis_inplace(Axis(axis), along(window, axis, output, size));
+    }
+    seen
+}
+
+/// The positions along `axis` of a map of `size` under the window at an output position.
+fn along(window: &Window, axis: usize, output: [usize; 2], size: usize) -> Slice {
+    let (before, dilation) = (window.padding[axis], window.dilation[axis]);
+    let first = output[axis] * window.stride[axis];
+    let end = (first + (window.kernel[axis] - 1) * dilation + 1).saturating_sub(before).min(size);
+    let outside = before.saturating_sub(first).div_ceil(dilation);
+    let start = (first + outside * dilation).saturating_sub(before).min(end);
+    Slice::new(start as isize, Some(end as isize), dilation as isize)
 }

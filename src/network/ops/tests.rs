@@ -161,6 +161,8 @@ fn joining_gradients() {
 fn flatten_and_softmax_gradients() {
     check_gradients(&[MAP], |b, i| b.flatten("flatten", i[0], FlattenOrder::ChannelsFirst));
     check_gradients(&[MAP], |b, i| b.flatten("flatten", i[0], FlattenOrder::ChannelsLast));
+    let turned = Shape::new(MAP.width, MAP.channels, MAP.height);
+    check_gradients(&[MAP], |b, i| b.reshape("reshape", i[0], turned));
     check_gradients(&[Shape::new(5, 2, 1)], |b, i| b.softmax("softmax", i[0]));
 }
 
@@ -298,6 +300,13 @@ fn values_by_hand() {
     assert_eq!(pool(PoolKind::Max), [1.0, 2.0, 3.0, 4.0]);
     // Averages of {1}, {1, 2}, {1, 3} and {1, 2, 3, 4}: padding is not counted.
     assert_eq!(pool(PoolKind::Average), [1.0, 1.5, 2.0, 2.5]);
+    // A tap on either side of each position: {2}, {1, 3}, {2, 4}, {3, 5}, {4}.
+    let sides = Window { kernel: [1, 2], padding: [0, 1, 0, 1], dilation: [1, 2], ..Window::POINT };
+    let row = Shape::new(1, 1, 5);
+    let pool = |kind| of_counting(row, &[], |b, i| b.pool("pool", i[0], kind, sides));
+    assert_eq!(pool(PoolKind::Max), [2.0, 3.0, 4.0, 5.0, 4.0]);
+    assert_eq!(pool(PoolKind::Average), [2.0, 2.0, 3.0, 4.0, 4.0]);
+    assert_eq!(pool(PoolKind::PaddedAverage), [1.0, 2.0, 3.0, 4.0, 2.0]);
     let global = of_counting(Shape::new(2, 1, 3), &[], |b, i| {
         b.global_pool("pool", i[0], PoolKind::Average)
     });

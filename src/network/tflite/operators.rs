@@ -9,10 +9,11 @@ use crate::network::{Activation, FlattenOrder, NodeId, PoolKind};
 use crate::tensor::{Shape, Window};
 
 /// The options of an operator: the fields of a table of the schema, or their defaults.
-struct Options<'a>(Option<Table<'a>>);
+pub(super) struct Options<'a>(Option<Table<'a>>);
 
 impl Options<'_> {
-    fn size(&self, slot: usize, default: i32) -> Result<usize> {
+    /// A size that is not negative.
+    pub(super) fn size(&self, slot: usize, default: i32) -> Result<usize> {
         let size = self.0.map_or(Ok(default), |table| table.number(slot, default))?;
         usize::try_from(size).map_err(|_| Error::new("options", format_args!("a size of {size}")))
     }
@@ -27,7 +28,7 @@ impl Options<'_> {
 }
 
 /// Numbers of the tables in the union `BuiltinOptions`.
-mod table {
+pub(super) mod table {
     pub const CONV: u8 = 1;
     pub const DEPTHWISE: u8 = 2;
     pub const POOL: u8 = 5;
@@ -37,6 +38,8 @@ mod table {
     pub const ADD: u8 = 11;
     pub const MUL: u8 = 21;
     pub const LEAKY_RELU: u8 = 75;
+    pub const STRIDED_SLICE: u8 = 32;
+    pub const PACK: u8 = 59;
 }
 
 impl<'a> Reader<'a> {
@@ -52,6 +55,9 @@ impl<'a> Reader<'a> {
             "ADD" => self.add(op),
             "MUL" => self.mul(op),
             "CONCATENATION" => self.concatenation(op),
+            "SHAPE" => self.shape_of(op),
+            "STRIDED_SLICE" => self.strided_slice(op),
+            "PACK" => self.pack(op),
             "RESHAPE" | "SQUEEZE" | "EXPAND_DIMS" => self.reshape(op),
             "PAD" => self.pad(op),
             "SOFTMAX" => self.softmax(op),
@@ -210,14 +216,15 @@ impl<'a> Reader<'a> {
         }
         .over(input.shape)?;
         let node = self.builder.pool(&op.name, input.node, kind, window)?;
+        // Input and output have one encoding, so that the function is one of whole words.
+        self.outputs.extend(input.encoding.map(|encoding| (node, encoding)));
         self.fused(op, node, options.code(5)?)
     }
 
     fn mean(&mut self, op: &Site) -> Result<()> {
         let input = self.words(op)?;
-        let axes = self.tensor(op, 1)?;
         let rank = input.rank as i64;
-        let mut axes: Vec<i64> = (axes.integers().map_err(|e| e.within("axes"))?)
+        let mut axes: Vec<i64> = (self.integers(op, 1)?.into_iter())
             .map(|axis| if axis < 0 { axis + rank } else { axis })
             .collect();
         axes.sort_unstable();
@@ -232,20 +239,32 @@ impl<'a> Reader<'a> {
     }
 
     fn add(&mut self, op: &Site) -> Result<()> {
-        let (a, b) = self.two(op)?;
+        let (a, b) = self.two(op, |shape| shape)?;
         let node = self.builder.add(&op.name, &[a.node, b.node])?;
         self.fused(op, node, options(op, table::ADD)?.code(0)?)
     }
 
     fn mul(&mut self, op: &Site) -> Result<()> {
-        let (a, b) = self.two(op)?;
+        let (a, b) = self.two(op, |shape| Shape::vector(shape.channels))?;
         let node = self.builder.mul(&op.name, [a.node, b.node])?;
         self.fused(op, node, options(op, table::MUL)?.code(0)?)
     }
 
-    /// The two feature maps that an operator combines.
-    fn two(&mut self, op: &Site) -> Result<(Map, Map)> {
-        let (a, b) = (self.map(op, 0)?, self.map(op, 1)?);
+    /// The two feature maps that an operator combines; a constant of few elements is repeated to the
+    /// shape that `of` makes of the other's.
+    fn two(&mut self, op: &Site, of: impl Fn(Shape) -> Shape) -> Result<(Map, Map)> {
+        let (a, b) = match (self.is_constant(op, 0)?, self.is_constant(op, 1)?) {
+            (false, true) => {
+                let a = self.map(op, 0)?;
+                let b = self.repeated(op, 1, of(a.shape))?;
+                (a, b)
+            }
+            (true, false) => {
+                let b = self.map(op, 1)?;
+                (self.repeated(op, 0, of(b.shape))?, b)
+            }
+            _ => (self.map(op, 0)?, self.map(op, 1)?),
+        };
         self.check_kinds(op, &[&a, &b])?;
         Ok((a, b))
     }
@@ -273,24 +292,27 @@ impl<'a> Reader<'a> {
     fn reshape(&mut self, op: &Site) -> Result<()> {
         let input = self.map(op, 0)?;
         self.same_encoding(op, &input)?;
-        let to = feature_map(&self.output(op)?.shape).map_err(|e| e.within("output"))?;
+        let stated = self.output(op)?.shape;
+        if op.operator.name == "RESHAPE" && op.operator.inputs.len() > 1 {
+            let sizes = self.integers(op, 1)?;
+            let fits = |(&size, &stated): (&i64, &usize)| size == -1 || size == stated as i64;
+            if sizes.len() != stated.len() || !sizes.iter().zip(&stated).all(fits) {
+                return Err(Error::new("shape", format_args!("{sizes:?}, {stated:?} is stated"))
+                    .remedy("convert the model with a batch of 1"));
+            }
+        }
+        let to = feature_map(&stated).map_err(|e| e.within("output"))?;
         if to == input.shape {
             return self.is(op, input.node);
         }
-        if to != Shape::vector(input.shape.len()) {
-            return Err(Error::new("output", format_args!("{to} of {}", input.shape))
-                .remedy("a feature map can become a vector, or keep its sizes"));
-        }
-        let node = self.builder.flatten(&op.name, input.node, FlattenOrder::ChannelsLast)?;
+        let node = self.builder.reshape(&op.name, input.node, to)?;
         self.done(op, node)
     }
 
     fn pad(&mut self, op: &Site) -> Result<()> {
         let input = self.words(op)?;
         self.same_encoding(op, &input)?;
-        let tensor = self.tensor(op, 1)?;
-        let sizes: Vec<i64> =
-            tensor.integers().map_err(|e| e.within("paddings"))?.take(16).collect();
+        let sizes = self.integers(op, 1)?;
         let &[0, 0, top, bottom, left, right, 0, 0] = &sizes[..] else {
             return Err(Error::new("paddings", format_args!("{sizes:?}"))
                 .remedy("pad rows and columns of 4 dimensions"));
@@ -350,7 +372,7 @@ impl<'a> Reader<'a> {
 }
 
 /// The options of an operator, which are those of table `number`.
-fn options<'a>(op: &Site<'a>, number: u8) -> Result<Options<'a>> {
+pub(super) fn options<'a>(op: &Site<'a>, number: u8) -> Result<Options<'a>> {
     match op.operator.options {
         Some((found, _)) if found != number => {
             Err(Error::new("options", format_args!("are of table {found}, {number} was expected"))

@@ -41,22 +41,28 @@ impl Layout {
         Self { shape: vec![outputs, inputs], axis: 0, place: Box::new(|index| index) }
     }
 
-    /// [C, H, W] of [H, W, C].
-    fn map(shape: Shape) -> Self {
+    /// `[C, H, W]` of `[H, W, C]`, of `[C]` or of one element, taken for all.
+    fn map(shape: Shape, elements: usize) -> Self {
         let (channels, pixels) = (shape.channels, shape.pixels());
-        let place = move |index: usize| index % pixels * channels + index / pixels;
+        let place = move |index: usize| match elements {
+            1 => 0,
+            elements if elements == channels => index / pixels,
+            _ => index % pixels * channels + index / pixels,
+        };
         let shape = vec![channels, shape.height, shape.width];
         Self { shape, axis: usize::MAX, place: Box::new(place) }
     }
 }
 
 impl Reader<'_> {
-    /// A constant feature map.
+    /// A constant feature map of `shape`; the file has all of its elements, one for each channel, or
+    /// a single one.
     pub(super) fn constant(&mut self, name: &str, shape: Shape, tensor: &Tensor) -> Result<NodeId> {
         let encoding = super::words(tensor)?;
         let node = self.builder.constant(name, shape)?;
         self.outputs.insert(node, encoding.clone());
-        self.keep(node, name, "value", tensor, encoding, Layout::map(shape))?;
+        let layout = Layout::map(shape, tensor.len());
+        self.keep(node, name, "value", tensor, encoding, layout)?;
         Ok(node)
     }
 
@@ -112,7 +118,7 @@ impl Reader<'_> {
         encoding: Encoding,
         layout: Layout,
     ) -> Result<()> {
-        let (file, length) = (tensor.integers()?, tensor.len());
+        let (file, length) = (tensor.integers()?, layout.shape.iter().product());
         self.count(length)?;
         let file: Vec<i64> = file.collect();
         let words: Vec<i64> = (0..length).map(|index| file[(layout.place)(index)]).collect();
@@ -129,7 +135,7 @@ impl Reader<'_> {
 
     fn count(&mut self, words: usize) -> Result<()> {
         self.copies = self.copies.checked_sub(words).ok_or_else(|| {
-            Error::new("weights", "are shared by so many operators that they outgrow the file")
+            Error::new("constants", "are shared or repeated so often that they outgrow the file")
                 .remedy(format_args!(
                     "at most {} words for each byte of the file are supported",
                     super::MAX_COPIES

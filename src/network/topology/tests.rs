@@ -412,7 +412,7 @@ fn bad_blocks_are_refused_at_the_line() {
     let twice = format!("parameters = ['a']\ndefaults = {{ a = 1 }}\n{}", layer("op = '$a'"));
     refused(&twice, "a", &["block `b`", "twice"]);
     let product = |text: &str| format!("parameters = ['a']\n{}", layer(&format!("op = '{text}'")));
-    refused(&product("$a+1"), "'$a+1'", &["layer `x`", "`$a+1`", "products of numbers"]);
+    refused(&product("$a+1"), "'$a+1'", &["layer `x`", "`$a+1`", "product of numbers"]);
     refused(&product("2**$a"), "'2**$a'", &["layer `x`", "``"]);
     let two = block("\n[[block]]\nname = 'b'");
     let error = parse("net.toml", &two).unwrap_err();

@@ -178,3 +178,15 @@ fn what_cannot_be_is_refused() {
     let zero = Requantizer::scaled(1e-12, format("s8f0")).unwrap();
     assert_eq!(zero.apply(i64::MAX, 0).raw, 0);
 }
+
+/// 3 · 1/2 and −3 · 1/2 lie halfway, as 5 · 0.1 does in float64; a scale that is no power of two
+/// rounds where the exact product would not: 15 · 0.7 is 10.5 in float64, and the float64 nearest to
+/// 0.7 lies below it.
+#[test]
+fn float64_rounds_half_away() {
+    let half = Requantizer::float64(0.5, saturating("s8f0").to()).unwrap();
+    assert_eq!([3, -3, 2].map(|acc| half.apply(acc, 0).raw), [2, -2, 1]);
+    let fine = Requantizer::float64(0.7, saturating("s8f0").to()).unwrap();
+    assert_eq!([15, -15, 1000].map(|acc| fine.apply(acc, 0).raw), [11, -11, 127]);
+    assert!(Requantizer::float64(0.0, saturating("s8f0").to()).is_err());
+}

@@ -2,10 +2,10 @@
 //! halves to even, then saturation.
 
 use super::{Mean, Pooling, Product, Rules};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::elementwise::ScaledSum;
 use crate::kernels::pool::Average;
-use crate::kernels::softmax::Softmax;
+use crate::kernels::softmax::{Softmax, TableSoftmax};
 use crate::network::{Activation, PoolKind};
 use crate::numeric::{Requantizer, Rounding};
 use crate::quantize::{Affine, Rescale};
@@ -56,7 +56,16 @@ impl Rules for Onnx {
         Ok(Mean { average, rescale: None, rounding })
     }
 
-    fn softmax(&self, _: &Affine, _: &Affine) -> Result<Option<Softmax>> {
-        Ok(None)
+    fn softmax(&self, input: &Affine, output: &Affine, channels: usize) -> Result<Softmax> {
+        let signed = output.stored.is_signed();
+        if [input, output].iter().any(|a| a.stored.bits() != 8 || a.stored.is_signed() != signed) {
+            return Err(Error::new(
+                "softmax",
+                format_args!("of words {} to {}", input.stored, output.stored),
+            )
+            .remedy("words of 8 bits and one signedness are supported"));
+        }
+        let (scale, to) = (input.scale(0), output.scale(0));
+        Ok(Softmax::Table(TableSoftmax::new(scale, channels, to, output.zero_point, signed)))
     }
 }

@@ -6,7 +6,7 @@ use super::{Mean, Pooling, Product, Rules};
 use crate::error::{Error, Result};
 use crate::kernels::elementwise::ScaledSum;
 use crate::kernels::pool::Average;
-use crate::kernels::softmax::Softmax;
+use crate::kernels::softmax::{IntegerSoftmax, Softmax};
 use crate::network::Activation;
 use crate::numeric::{Format, Requantizer, Rounding, quantize_multiplier};
 use crate::quantize::{Affine, Rescale};
@@ -104,7 +104,7 @@ impl Rules for TfLite {
         Ok(Mean { average: Average::Sum, rescale, rounding })
     }
 
-    fn softmax(&self, input: &Affine, output: &Affine) -> Result<Option<Softmax>> {
+    fn softmax(&self, input: &Affine, output: &Affine, _: usize) -> Result<Softmax> {
         let lowest = output.stored.min() as i64;
         let unit = (output.scale(0) * 256.0 - 1.0).abs() <= 1e-3;
         if input.stored.bits() > 8 || !unit || output.zero_point != lowest {
@@ -118,7 +118,7 @@ impl Rules for TfLite {
                 ),
             ));
         }
-        Softmax::new(input.scale(0).into()).map(Some)
+        IntegerSoftmax::new(input.scale(0).into()).map(Softmax::Integer)
     }
 }
 

@@ -346,3 +346,107 @@ fn words_stand_for_the_float_values() {
         assert!(error.abs() < 2e-3, "{value} {error}");
     }
 }
+
+/// Weights by output channel: each has its own scale, and the largest becomes ±127. The output's
+/// zero point is a word that stands for 0, and words stand for the float values.
+#[test]
+fn affine_words_stand_for_the_float_values() {
+    let network = small();
+    let plan = plan(
+        &[
+            rule("*.weights", "{ kind = \"affine\", bits = 8, granularity = \"channel\" }"),
+            rule("*.output", "{ kind = \"affine\", bits = 12 }"),
+            rule("conv1.accumulator", "{ kind = \"fixed\", format = \"s30\" }"),
+        ]
+        .concat(),
+    );
+    let lowered = lowered(&network, &plan);
+    let conv = mac(&lowered, "conv1");
+    for channel in conv.weights.to_vec().chunks(25) {
+        assert_eq!(channel.iter().map(|word| word.abs()).max(), Some(127));
+    }
+    assert_eq!(conv.accumulator.format.unwrap().to_string(), "s30f0");
+    let affine = |name: &str| layer(&lowered, name).output.affine.clone().unwrap();
+    assert_eq!(affine("conv1").zero_point, 0, "a ReLU's words begin at 0");
+    assert!(affine("fc1").zero_point > 0);
+    assert_eq!(affine("pool1"), affine("conv1"));
+    let (folded, parameters) = fold_batch_norm(&network, &parameters(&network)).unwrap();
+    let image = mnist().batch(3..4).unwrap();
+    let float = float::forward(&folded, &parameters, image.view()).unwrap().remove(2);
+    let (input, output) = (affine("input"), affine("conv1"));
+    let words = image.mapv(|v| (v / input.scale(0)).round_ties_even() as i64);
+    for ((_, n, y, x), &value) in float.indexed_iter() {
+        let mut sum = conv.bias.as_ref().unwrap().raw[n];
+        for (ky, kx) in (0..5).flat_map(|ky| (0..5).map(move |kx| (ky, kx))) {
+            sum += conv.weights.get((n * 5 + ky) * 5 + kx) * words[[0, 0, 3 * y + ky, 3 * x + kx]];
+        }
+        let Some(crate::quantize::Rescale::Scales(scales)) = &conv.rescale else { panic!() };
+        let word = (sum as f64 * scales[n]).round_ties_even().max(0.0);
+        let error = word * f64::from(output.scale(0)) - f64::from(value);
+        // 25 weights off by at most half of 0.4 / 127, pixels of at most 1.
+        assert!(error.abs() < 25.0 * 0.2 / 127.0 + 0.01, "{value} {error}");
+    }
+}
+
+#[test]
+fn affine_plans_are_all_of_a_kind() {
+    let mixed = [
+        rule("*.weights", "{ kind = \"affine\", bits = 8 }"),
+        rule("fc1.output", "{ kind = \"fixed\", format = \"8\" }"),
+    ];
+    assert!(refused(&small(), &plan(&mixed.concat())).contains("affine"));
+    let by_channel = rule("*.output", "{ kind = \"affine\", bits = 8, granularity = \"channel\" }");
+    assert!(refused(&small(), &plan(&by_channel)).contains("one scale"));
+    let corrected = format!("bias_correction = true\n{}", rule("*.output", "{ kind = \"none\" }"));
+    assert!(refused(&small(), &plan(&corrected)).contains("corrects biases"));
+}
+
+/// With ternary-like coarse weights the mean output is off by Σ (ŵ − w) · E\[x\]; corrected biases
+/// take that back.
+#[test]
+fn corrected_biases_keep_the_mean() {
+    let weights = rule("*.weights", "{ kind = \"affine\", bits = 2, granularity = \"tensor\" }");
+    let of = |correct: bool| {
+        let text = format!("bias_correction = {correct}\n{weights}");
+        let lowered = lowered(&small(), &plan(&text));
+        mac(&lowered, "conv1").bias.as_ref().unwrap().raw.clone()
+    };
+    let (plain, corrected) = (of(false), of(true));
+    let network = small();
+    let lowered = lowered(&network, &plan(&weights));
+    let conv = mac(&lowered, "conv1");
+    let (folded, parameters) = fold_batch_norm(&network, &parameters(&network)).unwrap();
+    let _ = folded;
+    let input = layer(&lowered, "input").output.affine.clone().unwrap().scale(0);
+    let batch = mnist().batch(0..40).unwrap();
+    let mean = batch.iter().map(|&v| f64::from(v)).sum::<f64>() / batch.len() as f64;
+    let values = &parameters["conv1.weight"];
+    let scale = values.iter().fold(0.0f32, |max, v| max.max(v.abs()));
+    for n in 0..4 {
+        let shift: f64 = (0..25)
+            .map(|k| {
+                let value = values.as_slice().unwrap()[n * 25 + k];
+                conv.weights.get(n * 25 + k) as f64 * f64::from(scale) - f64::from(value)
+            })
+            .sum::<f64>()
+            * mean;
+        let words = shift / f64::from(input * scale);
+        assert!(((plain[n] - corrected[n]) as f64 - words).abs() <= 1.0, "{n}: {words}");
+    }
+}
+
+/// Every intermediate of a batch normalization has an output site of its own; the ReLU after it is
+/// computed in its last step.
+#[test]
+fn an_intrinsic_batch_normalization_quantizes_every_step() {
+    let rules = rule("bn1.scale.output", "{ kind = \"fixed\", format = \"s12\" }");
+    let lowered = lowered(&small(), &plan(&format!("batch_norm = \"intrinsic\"\n{rules}")));
+    let names: Vec<_> = lowered.network.layers.iter().map(|l| l.name.as_str()).collect();
+    let steps = ["bn1.centre", "bn1.scale", "bn1.gamma", "bn1"];
+    assert_eq!(names[..6], [&["input", "conv1"][..], &steps].concat());
+    for step in steps {
+        assert_eq!(mac(&lowered, step).geometry.groups, 4, "a factor by channel");
+    }
+    assert_eq!(layer(&lowered, "bn1.scale").output.format().bits(), 12);
+    assert_eq!(site(&lowered, "bn1", "output").activation.as_deref(), Some("relu1"));
+}

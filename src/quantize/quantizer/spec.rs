@@ -72,8 +72,8 @@ impl<'a> Seen<'a> {
         self.distribution.ok_or_else(|| {
             Error::new(self.site, "needs calibration, and there are no training images to do it on")
                 .remedy(
-                    "use a dataset with training or calibration images, or state the format in \
-                     full (s8f6)",
+                    "use a dataset with training or calibration images (`calibration` in its .toml), \
+                     or state the format in full (s8f6)",
                 )
         })
     }

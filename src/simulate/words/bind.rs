@@ -6,6 +6,7 @@ use crate::kernels::Epilogue;
 use crate::kernels::elementwise::LARGEST_SHIFT;
 use crate::kernels::maps::table_len;
 use crate::kernels::pool::{Average, Pool};
+use crate::network::FlattenOrder;
 use crate::numeric::Format;
 use crate::quantize::{Layer, Operation, Output, QuantizedNetwork, WordMap};
 use crate::simulate::words::mac::{fits, requantizers};
@@ -147,9 +148,8 @@ fn bind_step(layer: &Layer, inputs: &[&BoundLayer], datapath: &Datapath) -> Resu
         Operation::Mul(_) => {
             let fits =
                 |shape: Shape| shape == layer.shape || shape == Shape::vector(layer.shape.channels);
-            match inputs.iter().find(|input| !fits(input.shape)) {
-                Some(input) => shape_is(Some(input.shape))?,
-                None => {}
+            if let Some(input) = inputs.iter().find(|input| !fits(input.shape)) {
+                shape_is(Some(input.shape))?;
             }
             Ok(Step::Mul)
         }
@@ -171,7 +171,9 @@ fn bind_step(layer: &Layer, inputs: &[&BoundLayer], datapath: &Datapath) -> Resu
             Ok(Step::Pad(first.shape, *padding))
         }
         Operation::Flatten(order) => {
-            shape_is(Some(Shape::vector(first.shape.len())))?;
+            if layer.shape.len() != first.shape.len() || *order == FlattenOrder::ChannelsFirst {
+                shape_is(Some(Shape::vector(first.shape.len())))?;
+            }
             Ok(Step::Flatten(first.shape, *order))
         }
         Operation::Softmax(softmax) => {

@@ -187,7 +187,7 @@ pub(super) fn requantizers(
         }
         RequantizerKind::Shift => Err(Error::new(
             "output",
-            format_args!("its words are {scale} accumulators apart, the hardware shifts by bits"),
+            format_args!("an accumulator is worth {scale} of its words, the hardware only shifts"),
         )
         .remedy(
             "use hardware whose requantizer is multiplier_shift or float32, such as \
