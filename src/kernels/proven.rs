@@ -4,14 +4,14 @@
 use std::ops::Range;
 
 use crate::kernels::bounds::Interval;
-use crate::kernels::dot::{InstructionSet, LANES, Operand, Simd, Steps, Sums, Work};
+use crate::kernels::dot::{InstructionSet, LANES, Operand, Simd, StepRange, Steps, Sums, Work};
 use crate::kernels::lanes::{Bias, lossless};
 use crate::kernels::narrow::magnitude;
 use crate::kernels::patches::PaddedMap;
 use crate::kernels::requantize::{Place, Requantize, Tally};
 use crate::kernels::{LayerDraws, Mac, SiteEvents};
 use crate::numeric::Format;
-use crate::tensor::{ConvGeometry, Word, Words, with_words};
+use crate::tensor::{ConvGeometry, Words};
 
 /// A layer whose activations are `T`.
 #[derive(Clone, Debug)]
@@ -29,26 +29,13 @@ pub(crate) struct Proven<T: Operand> {
     channels: usize,
 }
 
-/// How sums are made.
+/// How sums are made: groups of neighbours times vectors of output channels, or, `depthwise`, one
+/// input channel for each output channel.
 #[derive(Clone, Debug)]
-enum Tiles<T: Operand> {
-    Dense(Dense<T>),
-    Depthwise(Depthwise<T>),
-}
-
-/// Groups of neighbours times vectors of output channels.
-#[derive(Clone, Debug)]
-struct Dense<T: Operand> {
+struct Tiles<T: Operand> {
+    depthwise: bool,
     steps: Steps,
     blocks: Vec<Block>,
-    weights: Vec<T::Weight>,
-}
-
-/// One input channel for each output channel.
-#[derive(Clone, Debug)]
-struct Depthwise<T: Operand> {
-    taps: Vec<u32>,
-    /// `[vector][tap][lane]`.
     weights: Vec<T::Weight>,
 }
 
@@ -56,8 +43,8 @@ struct Depthwise<T: Operand> {
 #[derive(Clone, Debug)]
 struct Block {
     channels: Range<usize>,
-    /// Distance of the group's first input channel.
-    group: usize,
+    /// Distance of the first input channel.
+    inputs: usize,
     /// Number of its first vector in the layer, and how many there are.
     first: usize,
     vectors: usize,
@@ -77,6 +64,7 @@ fn is_proven(mac: &Mac<'_>, reach: &[Interval]) -> bool {
         high: accumulator.max().min(i32::MAX.into()),
     };
     lossless(spec, product)
+        && spec.epilogue.cast.to().bits() <= 32
         && accumulator.frac() == spec.product_frac()
         && reach.iter().all(|reach| range.union(*reach) == range)
 }
@@ -105,15 +93,10 @@ impl<T: Operand> Proven<T> {
         let weights: Option<Vec<T::Weight>> =
             mac.weights.to_vec().into_iter().map(T::weight).collect();
         let (weights, reduction) = (weights?, geometry.reduction());
-        let vectors: Vec<[Option<usize>; LANES]>;
-        let tiles = if geometry.group_inputs() == 1 && geometry.group_outputs() == 1 {
-            let all = 0..geometry.output.channels;
-            vectors = all.clone().step_by(LANES).map(|first| channels(first..all.end)).collect();
-            Tiles::Depthwise(Depthwise::new(geometry, map, &vectors, &weights))
+        let (tiles, vectors) = if geometry.group_inputs() == 1 && geometry.group_outputs() == 1 {
+            Tiles::depthwise(geometry, map, &weights)
         } else {
-            let (dense, of_dense) = Dense::new(simd.vectors(), geometry, map, &weights);
-            vectors = of_dense;
-            Tiles::Dense(dense)
+            Tiles::dense(simd.vectors(), geometry, map, &weights)
         };
         let start = |channel: usize| {
             let row = channel * reduction..(channel + 1) * reduction;
@@ -147,63 +130,81 @@ impl<T: Operand> Proven<T> {
         draws: LayerDraws,
         events: &mut SiteEvents,
     ) {
-        with_words!(output.buffer_mut(), words => {
-            self.simd.run(Image { layer: self, input, map, words, draws, events });
-        });
+        self.simd.run(Image { layer: self, input, map, output, draws, events });
         events.accumulator.underflowed += self.bias_underflows * self.bases.len() as u64;
     }
 }
 
 /// One image, as work to be compiled per instruction set.
-struct Image<'a, T: Operand, W> {
+struct Image<'a, T: Operand> {
     layer: &'a Proven<T>,
     input: &'a Words,
     map: &'a mut [T],
-    words: &'a mut [W],
+    output: &'a mut Words,
     draws: LayerDraws,
     events: &'a mut SiteEvents,
 }
 
-impl<T: Operand, W: Word> Work for Image<'_, T, W> {
+impl<T: Operand> Work for Image<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Proven { map, offset, bases, tiles, requantize, channels, .. } = self.layer;
         map.fill(self.input, self.map, |word| T::from_raw(word + offset));
         let (mut sums, mut tally) = (Sums::default(), Tally::default());
-        let mut store = |sums: &Sums, vector, of_tile, pixel, pixels, outputs: Range<usize>| {
-            let first = pixel * channels + outputs.start;
-            let place = Place { vector, of_tile, pixels, first, lanes: outputs.len().min(LANES) };
-            requantize.store(sums, place, self.words, self.draws, &mut tally, self.events);
-        };
-        match tiles {
-            Tiles::Dense(dense) => {
-                for block in &dense.blocks {
-                    let weights = &dense.weights[block.weights.clone()];
-                    each_tile(bases, S::PIXELS, |pixel, bases, pixels| {
-                        let bases = bases.map(|base| base + block.group);
-                        let (steps, vectors) = (dense.steps.all(), block.vectors);
-                        simd.tile(self.map, &bases[..pixels], steps, weights, vectors, &mut sums);
-                        for v in 0..vectors {
-                            let outputs = block.channels.start + v * LANES..block.channels.end;
-                            store(&sums, block.first + v, v, pixel, pixels, outputs);
-                        }
-                    });
+        for block in &tiles.blocks {
+            let weights = &tiles.weights[block.weights.clone()];
+            each_tile(bases, S::PIXELS, |pixel, bases, pixels| {
+                let bases = bases.map(|base| base + block.inputs);
+                let bases = &bases[..pixels];
+                if tiles.depthwise {
+                    depthwise(self.map, bases, tiles.steps.all(), weights, &mut sums);
+                } else {
+                    simd.tile(
+                        self.map,
+                        bases,
+                        tiles.steps.all(),
+                        weights,
+                        block.vectors,
+                        &mut sums,
+                    );
                 }
-            }
-            Tiles::Depthwise(depthwise) => {
-                let stride = depthwise.taps.len() * LANES;
-                for (vector, weights) in depthwise.weights.chunks_exact(stride).enumerate() {
-                    each_tile(bases, S::PIXELS, |pixel, bases, pixels| {
-                        for (base, sums) in bases[..pixels].iter().zip(&mut sums.0) {
-                            let operands = &self.map[base + vector * LANES..];
-                            sums[0] = depthwise.sums(operands, weights);
-                        }
-                        store(&sums, vector, 0, pixel, pixels, vector * LANES..*channels);
-                    });
+                for of_tile in 0..block.vectors {
+                    let outputs = block.channels.start + of_tile * LANES..block.channels.end;
+                    let place = Place {
+                        vector: block.first + of_tile,
+                        of_tile,
+                        pixels,
+                        first: pixel * channels + outputs.start,
+                        lanes: outputs.len().min(LANES),
+                    };
+                    requantize.apply(&mut sums, place, self.draws, &mut tally, self.events);
+                    requantize.write(&sums, place, self.output);
                 }
-            }
+            });
         }
         tally.add_to(self.events, requantize.overflow());
+    }
+}
+
+/// The sums of a vector of channels, each of which has an input channel of its own: operands side
+/// by side at each base + offset of `input`, weights `[step][lane]`.
+#[inline(always)]
+fn depthwise<T: Operand>(
+    input: &[T],
+    bases: &[usize],
+    taps: StepRange<'_>,
+    weights: &[T::Weight],
+    sums: &mut Sums,
+) {
+    for (&base, sums) in bases.iter().zip(&mut sums.0) {
+        let mut vector = [0i32; LANES];
+        for (&tap, weights) in taps.offsets().iter().zip(weights.as_chunks::<LANES>().0) {
+            let operands = &input[base + tap as usize..][..LANES];
+            for n in 0..LANES {
+                vector[n] = vector[n].wrapping_add(operands[n].times(weights[n]));
+            }
+        }
+        sums[0] = vector;
     }
 }
 
@@ -226,9 +227,9 @@ fn channels(range: Range<usize>) -> [Option<usize>; LANES] {
     std::array::from_fn(|lane| Some(range.start + lane).filter(|channel| range.contains(channel)))
 }
 
-impl<T: Operand> Dense<T> {
-    /// The layer's tiles of up to `widest` vectors, and the output channels of each vector.
-    fn new(
+impl<T: Operand> Tiles<T> {
+    /// Tiles of up to `widest` vectors, and the output channels of each vector.
+    fn dense(
         widest: usize,
         geometry: &ConvGeometry,
         map: &PaddedMap,
@@ -257,7 +258,7 @@ impl<T: Operand> Dense<T> {
                 }
                 blocks.push(Block {
                     channels: first..end,
-                    group: group * geometry.group_inputs(),
+                    inputs: group * geometry.group_inputs(),
                     first: vectors.len(),
                     vectors: count,
                     weights: start..packed.len(),
@@ -266,7 +267,39 @@ impl<T: Operand> Dense<T> {
                 first = end;
             }
         }
-        (Self { steps, blocks, weights: packed }, vectors)
+        (Self { depthwise: false, steps, blocks, weights: packed }, vectors)
+    }
+
+    /// Tiles of one vector each, and the output channels of each vector.
+    fn depthwise(
+        geometry: &ConvGeometry,
+        map: &PaddedMap,
+        weights: &[T::Weight],
+    ) -> (Self, Vec<[Option<usize>; LANES]>) {
+        let [_, kw] = geometry.window.kernel;
+        let taps = geometry.window.taps();
+        let all = 0..geometry.output.channels;
+        let vectors: Vec<_> =
+            all.clone().step_by(LANES).map(|first| channels(first..all.end)).collect();
+        let mut packed = Vec::with_capacity(vectors.len() * taps * LANES);
+        let mut blocks = Vec::with_capacity(vectors.len());
+        for (index, of_vector) in vectors.iter().enumerate() {
+            let start = packed.len();
+            for tap in 0..taps {
+                let weight = |channel: usize| weights[channel * taps + tap];
+                packed.extend(of_vector.map(|c| c.map_or_else(Default::default, weight)));
+            }
+            let first = index * LANES;
+            blocks.push(Block {
+                channels: first..all.end.min(first + LANES),
+                inputs: first,
+                first: index,
+                vectors: 1,
+                weights: start..packed.len(),
+            });
+        }
+        let steps = (0..taps).map(|tap| map.tap(tap / kw, tap % kw) as u32).collect();
+        (Self { depthwise: true, steps: Steps::new(steps), blocks, weights: packed }, vectors)
     }
 }
 
@@ -289,39 +322,4 @@ fn steps<T: Operand>(geometry: &ConvGeometry, map: &PaddedMap) -> (Steps, Vec<Op
         }
     }
     (Steps::new(offsets), canonical)
-}
-
-impl<T: Operand> Depthwise<T> {
-    fn new(
-        geometry: &ConvGeometry,
-        map: &PaddedMap,
-        vectors: &[[Option<usize>; LANES]],
-        weights: &[T::Weight],
-    ) -> Self {
-        let [_, kw] = geometry.window.kernel;
-        let taps = geometry.window.taps();
-        let mut packed = Vec::with_capacity(vectors.len() * taps * LANES);
-        for channels in vectors {
-            for tap in 0..taps {
-                let weight = |channel: usize| weights[channel * taps + tap];
-                packed
-                    .extend(channels.map(|channel| channel.map_or_else(Default::default, weight)));
-            }
-        }
-        let taps = (0..taps).map(|tap| map.tap(tap / kw, tap % kw) as u32).collect();
-        Self { taps, weights: packed }
-    }
-
-    /// The sums of the vector of channels at the beginning of `operands`.
-    #[inline(always)]
-    fn sums(&self, operands: &[T], weights: &[T::Weight]) -> [i32; LANES] {
-        let mut sums = [0i32; LANES];
-        for (&tap, weights) in self.taps.iter().zip(weights.as_chunks::<LANES>().0) {
-            let Some(operands) = operands[tap as usize..].first_chunk::<LANES>() else { continue };
-            for n in 0..LANES {
-                sums[n] = sums[n].wrapping_add(operands[n].times(weights[n]));
-            }
-        }
-        sums
-    }
 }

@@ -9,9 +9,9 @@ use crate::kernels::narrow::NarrowCast;
 use crate::kernels::output::{LaneSums, Output};
 use crate::kernels::{LayerDraws, Mac, SiteEvents};
 use crate::numeric::{Cast, Overflow, Requantizer, Scheme};
-use crate::tensor::Word;
+use crate::tensor::{Word, Words, with_words};
 
-/// The epilogue of a layer whose accumulators never overflow and fit 32 bits.
+/// The epilogue of a layer whose accumulators never overflow and, like its words, fit 32 bits.
 #[derive(Clone, Debug)]
 pub(crate) struct Requantize {
     rounding: Rounding,
@@ -146,13 +146,12 @@ impl Requantize {
         self.overflow
     }
 
-    /// Writes the words of the sums of a vector into `words`, those of the layer.
+    /// Turns the sums of a vector into its words.
     #[inline(always)]
-    pub fn store<W: Word>(
+    pub fn apply(
         &self,
-        sums: &Sums,
+        sums: &mut Sums,
         place: Place,
-        words: &mut [W],
         draws: LayerDraws,
         tally: &mut Tally,
         events: &mut SiteEvents,
@@ -160,7 +159,7 @@ impl Requantize {
         match &self.rounding {
             Rounding::Shift(by_vector) => {
                 let Shift { left, right, positive, negative, even } = &by_vector[place.vector];
-                self.lanes(sums, place, words, tally, |value| {
+                self.lanes(sums, place, tally, |value| {
                     let mut rounded = [0; LANES];
                     for n in 0..LANES {
                         let bias = if value[n] < 0 { negative[n] } else { positive[n] };
@@ -173,7 +172,7 @@ impl Requantize {
             }
             Rounding::Multiplier(by_vector) => {
                 let Multiplier { left, multiplier, right, half } = &by_vector[place.vector];
-                self.lanes(sums, place, words, tally, |value| {
+                self.lanes(sums, place, tally, |value| {
                     let (mut rounded, mut cut) = ([0; LANES], [0; LANES]);
                     for n in 0..LANES {
                         let wide = i64::from(value[n]) << (left[n] & 31);
@@ -190,7 +189,7 @@ impl Requantize {
             }
             Rounding::Float(by_vector) => {
                 let scale = &by_vector[place.vector];
-                self.lanes(sums, place, words, tally, |value| {
+                self.lanes(sums, place, tally, |value| {
                     let mut rounded = [0; LANES];
                     for n in 0..LANES {
                         let scaled = (value[n] as f32 * scale[n]).round_ties_even();
@@ -199,17 +198,16 @@ impl Requantize {
                     (rounded, [0; LANES])
                 });
             }
-            Rounding::Words => self.words(sums, place, words, draws, events),
+            Rounding::Words => self.word_by_word(sums, place, draws, events),
         }
     }
 
-    /// The words of vectors that `round` rounds; it also flags lanes that overflowed before.
+    /// What `round` rounds; it also flags lanes that overflowed before.
     #[inline(always)]
-    fn lanes<W: Word>(
+    fn lanes(
         &self,
-        sums: &Sums,
+        sums: &mut Sums,
         place: Place,
-        words: &mut [W],
         tally: &mut Tally,
         round: impl Fn(&Vector) -> (Vector, [u32; LANES]),
     ) {
@@ -223,37 +221,29 @@ impl Requantize {
                 value[n] = value[n].max(self.floor);
             }
             let (rounded, cut) = round(&value);
-            let mut out = [W::default(); LANES];
             for n in 0..LANES {
                 let word = rounded[n].max(low[n]).min(high[n]);
                 over[n] += u32::from(word != rounded[n]) | cut[n];
                 let vanished = (value[n] != 0) & (rounded[n] == 0) & (word == 0);
                 under[n] += u32::from(vanished) & !cut[n];
-                let word = word.max(self.clamp[0]).min(self.clamp[1]);
-                out[n] = W::from_raw(word.into());
+                value[n] = word.max(self.clamp[0]).min(self.clamp[1]);
             }
-            let slot = &mut words[place.first + pixel * self.channels..];
-            match slot.first_chunk_mut() {
-                Some(slot) if place.lanes == LANES => *slot = out,
-                _ => slot[..place.lanes].copy_from_slice(&out[..place.lanes]),
-            }
+            sums.0[pixel][place.of_tile] = value;
         }
         *tally = Tally { over, under, largest };
     }
 
-    /// Word by word.
-    #[inline(always)]
-    fn words<W: Word>(
+    #[inline(never)]
+    fn word_by_word(
         &self,
-        sums: &Sums,
+        sums: &mut Sums,
         place: Place,
-        words: &mut [W],
         draws: LayerDraws,
         events: &mut SiteEvents,
     ) {
         let start = &self.ends[place.vector].start;
         for pixel in 0..place.pixels {
-            let sums = &sums.0[pixel][place.of_tile];
+            let sums = &mut sums.0[pixel][place.of_tile];
             let mut result = LaneSums::<LANES>::new(&[0; LANES]);
             for n in 0..LANES {
                 result.raw[n] = sums[n].wrapping_add(start[n]).into();
@@ -262,10 +252,23 @@ impl Requantize {
             let first = place.first + pixel * self.channels;
             let mut raw = [0; LANES];
             self.output.emit(&result, &mut raw[..place.lanes], first, draws, events);
-            for (word, raw) in words[first..][..place.lanes].iter_mut().zip(raw) {
-                *word = W::from_raw(raw);
-            }
+            *sums = raw.map(|raw| raw as i32);
         }
+    }
+
+    /// Writes the words of a vector to their place in the layer's.
+    #[inline(always)]
+    pub fn write(&self, sums: &Sums, place: Place, words: &mut Words) {
+        with_words!(words.buffer_mut(), words => {
+            for pixel in 0..place.pixels {
+                let out = sums.0[pixel][place.of_tile].map(|word| Word::from_raw(word.into()));
+                let slot = &mut words[place.first + pixel * self.channels..];
+                match slot.first_chunk_mut() {
+                    Some(slot) if place.lanes == LANES => *slot = out,
+                    _ => slot[..place.lanes].copy_from_slice(&out[..place.lanes]),
+                }
+            }
+        });
     }
 }
 

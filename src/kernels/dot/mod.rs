@@ -11,10 +11,8 @@ mod operand;
 mod pack;
 mod portable;
 
-pub(crate) use operand::{LANES, Operand, Simd, Steps, Sums, Vector, Work};
+pub(crate) use operand::{LANES, Operand, Simd, StepRange, Steps, Sums, Vector, Work};
 pub(crate) use pack::{Blocks, Gather, Packed};
-
-use operand::StepRange;
 
 /// An operand type and the type that holds a sum of its products.
 pub(crate) trait Element: Copy + Default + PartialEq + Send + Sync + 'static {
