@@ -3,6 +3,8 @@
 //!
 //! Binary points of the operands of one operation lie at most [`LARGEST_SHIFT`] bits apart.
 
+use crate::kernels::blocks::{self, BlockEpilogue, Source};
+use crate::kernels::narrow::magnitude;
 use crate::kernels::output::PreparedEpilogue;
 use crate::kernels::{Epilogue, LayerDraws, Site};
 use crate::numeric::{Events, Format, Requantizer};
@@ -20,7 +22,12 @@ pub fn cast(
     draws: LayerDraws,
     events: &mut Events,
 ) {
-    let prepared = prepare(epilogue, input.format());
+    let format = input.format();
+    if let Some(prepared) = BlockEpilogue::new(epilogue, format.frac(), magnitude(format)) {
+        let source = Sum { terms: &[(input, 0)] };
+        return blocks::run(&source, epilogue, &prepared, output, events);
+    }
+    let prepared = prepare(epilogue, format);
     with_words!(input.buffer(), words => with_words!(output.buffer_mut(), out => {
         for (element, (slot, word)) in out.iter_mut().zip(words).enumerate() {
             let random = || draws.draw(site, element, 0);
@@ -38,6 +45,12 @@ pub fn add<'a>(
     events: &mut Events,
 ) {
     let aligned = inputs.clone().map(|input| input.format().frac()).max().unwrap_or(0);
+    let terms: Vec<(&Words, u32)> =
+        inputs.clone().map(|input| (input, (aligned - input.format().frac()) as u32)).collect();
+    let reach = |&(input, shift): &(&Words, u32)| magnitude(input.format()) << shift;
+    if let Some(prepared) = BlockEpilogue::new(epilogue, aligned, terms.iter().map(reach).sum()) {
+        return blocks::run(&Sum { terms: &terms }, epilogue, &prepared, output, events);
+    }
     let overflow = epilogue.cast.overflow();
     with_words!(output.buffer_mut(), out => {
         for (element, slot) in out.iter_mut().enumerate() {
@@ -107,7 +120,16 @@ pub fn scaled_add<'a>(
     output: &mut Words,
     events: &mut Events,
 ) {
-    let prepared = PreparedEpilogue::new(epilogue, epilogue.cast.to().frac(), 1 << 40);
+    let to = epilogue.cast.to().frac();
+    if let ScaledSum::Float32 { ratios } = sum
+        && let Some(prepared) = BlockEpilogue::new(epilogue, to, Scaled::LARGEST as u128)
+        && prepared.holds(Scaled::LARGEST as i32)
+        && inputs.clone().all(|input| magnitude(input.format()) < 1 << 31)
+    {
+        let terms: Vec<(&Words, f32)> = inputs.zip(ratios.iter().copied()).collect();
+        return blocks::run(&Scaled { terms: &terms }, epilogue, &prepared, output, events);
+    }
+    let prepared = PreparedEpilogue::new(epilogue, to, 1 << 40);
     with_words!(output.buffer_mut(), out => {
         for (element, slot) in out.iter_mut().enumerate() {
             let word = sum.of(inputs.clone().map(|input| input.get(element)));
@@ -177,14 +199,16 @@ pub fn concat<'a>(
         let from = if table.is_some() { epilogue.cast.to() } else { input.format() };
         let prepared = prepare(epilogue, from);
         with_words!(input.buffer(), words => with_words!(output.buffer_mut(), out => {
-            for (index, word) in words.iter().enumerate() {
-                let element = index / part * channels + first + index % part;
-                let random = || draws.draw(Site::Output, element, 0);
-                let raw = match table {
-                    Some(table) => table[(word.raw() - lowest) as usize],
-                    None => word.raw(),
-                };
-                out[element] = Word::from_raw(prepared.word(raw, random, events));
+            for (pixel, words) in words.chunks_exact(part).enumerate() {
+                let element = pixel * channels + first;
+                for (index, (slot, word)) in out[element..].iter_mut().zip(words).enumerate() {
+                    let random = || draws.draw(Site::Output, element + index, 0);
+                    let raw = match table {
+                        Some(table) => table[(word.raw() - lowest) as usize],
+                        None => word.raw(),
+                    };
+                    *slot = Word::from_raw(prepared.word(raw, random, events));
+                }
             }
         }));
         first += part;
@@ -202,8 +226,51 @@ pub fn flatten(shape: Shape, input: &Words, output: &mut Words) {
     }));
 }
 
+/// Words shifted to the left by so many bits, and added.
+struct Sum<'a> {
+    terms: &'a [(&'a Words, u32)],
+}
+
+impl Source for Sum<'_> {
+    #[inline(always)]
+    fn fill(&self, first: usize, block: &mut [i32]) {
+        block.fill(0);
+        for &(words, shift) in self.terms {
+            blocks::load(words, first, block, |sum, word| *sum += word << (shift & 31));
+        }
+    }
+}
+
+/// Words scaled in float32, added from the first to the last, and rounded half to even.
+struct Scaled<'a> {
+    terms: &'a [(&'a Words, f32)],
+}
+
+impl Scaled<'_> {
+    /// Sums are held to this magnitude, which words of the output are far below.
+    const LARGEST: f32 = (1 << 28) as f32;
+}
+
+impl Source for Scaled<'_> {
+    #[inline(always)]
+    fn fill(&self, first: usize, block: &mut [i32]) {
+        let mut sums = [0.0; blocks::BLOCK];
+        for (index, &(words, ratio)) in self.terms.iter().enumerate() {
+            blocks::load(words, first, block, |slot, word| *slot = word);
+            for (sum, &word) in sums.iter_mut().zip(&*block) {
+                let term = word as f32 * ratio;
+                *sum = if index == 0 { term } else { *sum + term };
+            }
+        }
+        for (slot, sum) in block.iter_mut().zip(sums) {
+            let rounded: f32 = sum.round_ties_even();
+            *slot = rounded.max(-Self::LARGEST).min(Self::LARGEST) as i32;
+        }
+    }
+}
+
 fn prepare(epilogue: &Epilogue, from: Format) -> PreparedEpilogue {
-    PreparedEpilogue::new(epilogue, from.frac(), super::narrow::magnitude(from))
+    PreparedEpilogue::new(epilogue, from.frac(), magnitude(from))
 }
 
 #[cfg(test)]

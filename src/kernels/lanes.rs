@@ -89,7 +89,7 @@ impl<E: Element> Prepared<E> {
         let [kh, kw] = geometry.window.kernel;
         let order = mac.order.reduction(geometry.group_inputs(), kh, kw);
         let blocks = Blocks::new(geometry);
-        let activation = magnitude(spec.activations) as i128;
+        let activation = mac.largest_activation();
         let weight = |index| i128::from(weights.get(index).unsigned_abs());
         let heaviest = (0..weights.len()).map(weight).max()?;
         if activation.max(heaviest) > i128::from(E::LARGEST) {

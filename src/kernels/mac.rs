@@ -27,6 +27,7 @@ pub struct MacKernel {
     spec: MacSpec,
     geometry: ConvGeometry,
     order: AccumulationOrder,
+    range: [i64; 2],
     weights: Words,
     bias: Option<(Format, Vec<i64>)>,
     requantizers: Vec<Requantizer>,
@@ -79,6 +80,7 @@ impl MacKernel {
         Ok(Self {
             spec: mac.spec,
             geometry: mac.geometry,
+            range: mac.range,
             order: mac.order.clone(),
             weights: mac.weights.clone(),
             bias: mac.bias.map(|(format, raw)| (format, raw.to_vec())),
@@ -115,7 +117,7 @@ impl MacKernel {
     }
 
     /// Computes the output words of one image, channels-last, of the epilogue's format, from
-    /// `input` words of the activation format; adds up what happened.
+    /// `input` words of the activations' range; adds up what happened.
     ///
     /// # Panics
     ///
@@ -157,6 +159,7 @@ impl MacKernel {
     ) {
         let mac = Mac {
             spec: self.spec,
+            range: self.range,
             geometry: self.geometry,
             order: &self.order,
             weights: &self.weights,
@@ -286,7 +289,8 @@ mod tests {
             let weights = Words::from_raw(spec.weights, [-128, -128].into_iter());
             let order = &AccumulationOrder::default();
             let (weights, bias, requantizers) = (&weights, None, &[][..]);
-            let mac = Mac { spec, geometry, order, weights, bias, requantizers };
+            let range = spec.all_activations();
+            let mac = Mac { spec, range, geometry, order, weights, bias, requantizers };
             let kernels = InstructionSet::available().into_iter().map(move |set| {
                 let kernel = MacKernel::with(set, mac).expect("a valid layer");
                 match kernel.path {

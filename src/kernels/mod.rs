@@ -3,6 +3,7 @@
 //!
 //! Knows words and geometry; never networks, plans or hardware files.
 
+mod blocks;
 mod bounds;
 mod datapath;
 mod dot;
@@ -30,6 +31,7 @@ mod tests;
 pub use bounds::Interval;
 pub use datapath::{AccumulationOrder, Axis, OrderLoop, Style};
 pub use dot::InstructionSet;
+pub(crate) use dot::{Simd, Work};
 pub use draws::{LayerDraws, Site};
 pub use events::SiteEvents;
 pub use gemm_f32::gemm_f32;

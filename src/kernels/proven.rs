@@ -6,11 +6,9 @@ use std::ops::Range;
 use crate::kernels::bounds::Interval;
 use crate::kernels::dot::{InstructionSet, LANES, Operand, Simd, StepRange, Steps, Sums, Work};
 use crate::kernels::lanes::{Bias, lossless};
-use crate::kernels::narrow::magnitude;
 use crate::kernels::patches::PaddedMap;
 use crate::kernels::requantize::{Place, Requantize, Tally};
 use crate::kernels::{LayerDraws, Mac, SiteEvents};
-use crate::numeric::Format;
 use crate::tensor::{ConvGeometry, Words};
 
 /// A layer whose activations are `T`.
@@ -58,7 +56,7 @@ fn is_proven(mac: &Mac<'_>, reach: &[Interval]) -> bool {
     let spec = &mac.spec;
     let accumulator = spec.accumulator.to();
     let heaviest = mac.weights.to_vec().iter().map(|w| i128::from(w.unsigned_abs())).max();
-    let product = heaviest.unwrap_or(0) * magnitude(spec.activations) as i128;
+    let product = heaviest.unwrap_or(0) * mac.largest_activation();
     let range = Interval {
         low: accumulator.min().max(i32::MIN.into()),
         high: accumulator.max().min(i32::MAX.into()),
@@ -69,11 +67,11 @@ fn is_proven(mac: &Mac<'_>, reach: &[Interval]) -> bool {
         && reach.iter().all(|reach| range.union(*reach) == range)
 }
 
-/// What makes words of `format` fit `T`, if anything does.
-fn offset<T: Operand>(format: Format) -> Option<i64> {
+/// What makes words of `range` fit `T`, if anything does.
+fn offset<T: Operand>(range: [i64; 2]) -> Option<i64> {
     let [low, high] = T::RANGE;
-    let fits = |offset| format.min() + offset >= low && format.max() + offset <= high;
-    [0, 1 << 7].into_iter().find(|&offset| fits(offset)).map(|offset| offset as i64)
+    let fits = |offset: &i64| range[0] + offset >= low && range[1] + offset <= high;
+    [0, low - range[0]].into_iter().find(fits)
 }
 
 impl<T: Operand> Proven<T> {
@@ -85,7 +83,7 @@ impl<T: Operand> Proven<T> {
         reach: &[Interval],
     ) -> Option<Self> {
         let geometry = &mac.geometry;
-        let offset = offset::<T>(mac.spec.activations).filter(|_| is_proven(mac, reach))?;
+        let offset = offset::<T>(mac.range).filter(|_| is_proven(mac, reach))?;
         let bias = Bias::by_channel(&mac.spec, geometry.output.channels, mac.bias)?;
         if bias.over.contains(&1) {
             return None;

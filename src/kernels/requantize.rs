@@ -348,9 +348,9 @@ impl Rounding {
     }
 }
 
-/// A saturating [`NarrowCast`] on 32 bits.
+/// A saturating [`NarrowCast`] on 32 bits, before it saturates.
 #[derive(Clone, Copy, Default, Debug)]
-struct Shift32 {
+pub(crate) struct Shift32 {
     left: i32,
     right: i32,
     positive: i32,
@@ -359,7 +359,9 @@ struct Shift32 {
 }
 
 impl Shift32 {
-    fn new(cast: Cast, frac: i32, largest: u128) -> Option<Self> {
+    /// For values with `frac` fractional bits and a magnitude of at most `largest`, if 32 bits hold
+    /// what happens inside.
+    pub fn new(cast: Cast, frac: i32, largest: u128) -> Option<Self> {
         if !matches!(cast.overflow(), Overflow::Saturate | Overflow::SaturateSymmetric) {
             return None;
         }
@@ -376,10 +378,23 @@ impl Shift32 {
             even: narrow.even as i32,
         })
     }
+
+    /// Whether values have the binary point of the words.
+    pub fn is_identity(&self) -> bool {
+        self.left == 0 && self.right == 0
+    }
+
+    /// The value at the binary point of the word, rounded.
+    #[inline(always)]
+    pub fn round(&self, value: i32) -> i32 {
+        let bias = if value < 0 { self.negative } else { self.positive };
+        let odd = (value >> (self.right & 31)) & self.even;
+        (value << (self.left & 31)).wrapping_add(bias + odd) >> (self.right & 31)
+    }
 }
 
 /// Smallest and largest word of a saturating cast.
-fn range(cast: Cast) -> [i64; 2] {
+pub(crate) fn range(cast: Cast) -> [i64; 2] {
     let (min, max) = (cast.to().min(), cast.to().max());
     let symmetric = cast.overflow() == Overflow::SaturateSymmetric && cast.to().is_signed();
     let low = if symmetric { -max } else { min };
@@ -387,7 +402,7 @@ fn range(cast: Cast) -> [i64; 2] {
 }
 
 /// The nearest 32-bit word.
-fn narrow(end: i64) -> i32 {
+pub(crate) fn narrow(end: i64) -> i32 {
     end.clamp(i32::MIN.into(), i32::MAX.into()) as i32
 }
 

@@ -26,6 +26,7 @@ impl Case {
     pub fn mac(&self) -> Mac<'_> {
         Mac {
             spec: self.spec,
+            range: self.spec.all_activations(),
             geometry: self.geometry,
             order: &self.order,
             weights: &self.weights,

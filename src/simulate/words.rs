@@ -90,6 +90,13 @@ impl BoundLayer {
         self.format
     }
 
+    /// Smallest and largest word that it writes.
+    pub fn range(&self) -> [i64; 2] {
+        let [low, high] = [self.format.min(), self.format.max()].map(|end| end as i64);
+        let [least, most] = self.affine.as_ref().map_or([low, high], Affine::range);
+        [least.max(low), most.min(high)]
+    }
+
     /// Width of the words as they are stored.
     pub fn stored_bits(&self) -> u32 {
         self.affine.as_ref().map_or(self.format, |affine| affine.stored).bits()

@@ -3,7 +3,7 @@
 use super::operand::{Operand, Simd, StepRange, Sums, Work};
 use super::portable::Portable;
 
-/// Proof that the processor has AVX2.
+/// Proof that the processor has AVX2, BMI2 and POPCNT.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Avx2(());
 
@@ -11,7 +11,10 @@ impl Avx2 {
     /// The proof, if the processor has it.
     pub fn new() -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") {
+        if is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("bmi2")
+            && is_x86_feature_detected!("popcnt")
+        {
             return Some(Self(()));
         }
         None
@@ -20,13 +23,13 @@ impl Avx2 {
     /// Runs `work`, inlined into a function compiled for the instruction set.
     pub fn run(self, work: impl Work) {
         #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx2")]
+        #[target_feature(enable = "avx2,bmi2,popcnt")]
         fn run(simd: Avx2, work: impl Work) {
             work.run(simd);
         }
         #[cfg(target_arch = "x86_64")]
         #[allow(unsafe_code)]
-        // SAFETY: the token exists only if the processor has AVX2.
+        // SAFETY: the token exists only if the processor has these features.
         unsafe {
             run(self, work);
         }
@@ -72,6 +75,18 @@ impl Simd for Avx2 {
         }
         Portable.tile(input, bases, steps, weights, vectors, sums);
     }
+
+    #[inline(always)]
+    fn deposit(self, bits: u64, mask: u64) -> u64 {
+        #[cfg(target_arch = "x86_64")]
+        #[allow(unsafe_code)]
+        // SAFETY: the token exists only if the processor has BMI2.
+        unsafe {
+            std::arch::x86_64::_pdep_u64(bits, mask)
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        Portable.deposit(bits, mask)
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -100,9 +115,11 @@ mod x86 {
         let mut tile = [[_mm256_setzero_si256(); 2]; P];
         let rows: [*const i16; P] = std::array::from_fn(|p| input.wrapping_add(bases[p]));
         for &offset in offsets {
-            // SAFETY: inside of the weights by the caller's promise: 32 words a step.
-            let w: [_; 2] =
-                std::array::from_fn(|v| unsafe { _mm256_loadu_si256(weights.add(16 * v).cast()) });
+            let mut w = [_mm256_setzero_si256(); 2];
+            for v in 0..2 {
+                // SAFETY: inside of the weights by the caller's promise: 32 words a step.
+                w[v] = unsafe { _mm256_loadu_si256(weights.add(16 * v).cast()) };
+            }
             weights = weights.wrapping_add(2 * LANES);
             for p in 0..P {
                 // SAFETY: two words from base + offset, inside of the input by the promise.

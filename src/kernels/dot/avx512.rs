@@ -3,7 +3,7 @@
 use super::avx2::Avx2;
 use super::operand::{Operand, PIXELS, Simd, StepRange, Sums, VECTORS, Work};
 
-/// Proof that the processor has AVX-512 F, BW, DQ, VL and VNNI.
+/// Proof that the processor has AVX-512 F, BW, DQ, VL, VNNI, BITALG and VPOPCNTDQ.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Avx512(Avx2);
 
@@ -17,6 +17,8 @@ impl Avx512 {
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512vnni")
+            && is_x86_feature_detected!("avx512bitalg")
+            && is_x86_feature_detected!("avx512vpopcntdq")
         {
             return Some(Self(avx2));
         }
@@ -27,7 +29,8 @@ impl Avx512 {
     /// Runs `work`, inlined into a function compiled for the instruction set.
     pub fn run(self, work: impl Work) {
         #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+        #[target_feature(enable = "avx2,bmi2,popcnt,avx512f,avx512bw,avx512dq,avx512vl")]
+        #[target_feature(enable = "avx512vnni,avx512bitalg,avx512vpopcntdq")]
         fn run(simd: Avx512, work: impl Work) {
             work.run(simd);
         }
@@ -86,6 +89,11 @@ impl Simd for Avx512 {
         #[cfg(not(target_arch = "x86_64"))]
         super::portable::Portable.tile(input, bases, steps, weights, vectors, sums);
     }
+
+    #[inline(always)]
+    fn deposit(self, bits: u64, mask: u64) -> u64 {
+        self.0.deposit(bits, mask)
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -115,9 +123,11 @@ mod x86 {
         let mut tile = [[_mm512_setzero_si512(); V]; P];
         let rows: [*const T; P] = std::array::from_fn(|p| input.wrapping_add(bases[p]));
         for &offset in offsets {
-            // SAFETY: inside of the weights by the caller's promise: 64 bytes a vector.
-            let w: [_; V] =
-                std::array::from_fn(|v| unsafe { _mm512_loadu_si512(weights.add(64 * v).cast()) });
+            let mut w = [_mm512_setzero_si512(); V];
+            for v in 0..V {
+                // SAFETY: inside of the weights by the caller's promise: 64 bytes a vector.
+                w[v] = unsafe { _mm512_loadu_si512(weights.add(64 * v).cast()) };
+            }
             weights = weights.wrapping_add(64 * V);
             for p in 0..P {
                 // SAFETY: four bytes from base + offset, inside of the input by the promise.

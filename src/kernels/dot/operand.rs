@@ -24,7 +24,7 @@ pub(crate) struct Sums(pub [[Vector; VECTORS]; PIXELS]);
 /// An activation as it is multiplied: `u8` by `i8`, `i16` by `i16`.
 pub(crate) trait Operand: Copy + Debug + Send + Sync + 'static {
     /// Smallest and largest activation.
-    const RANGE: [i128; 2];
+    const RANGE: [i64; 2];
 
     /// The weights that go with it.
     type Weight: Copy + Debug + Default + Send + Sync + 'static;
@@ -45,7 +45,7 @@ macro_rules! operands {
         $(impl Operand for $activation {
             type Weight = $weight;
 
-            const RANGE: [i128; 2] = [$activation::MIN as i128, $activation::MAX as i128];
+            const RANGE: [i64; 2] = [$activation::MIN as i64, $activation::MAX as i64];
 
             #[inline(always)]
             fn from_raw(raw: i64) -> Self {
@@ -151,6 +151,18 @@ pub(crate) trait Simd: Copy {
         vectors: usize,
         sums: &mut Sums,
     );
+
+    /// The low bits of `bits`, one by one, where `mask` has ones; zeros elsewhere.
+    #[inline(always)]
+    fn deposit(self, bits: u64, mask: u64) -> u64 {
+        let (mut bits, mut left, mut deposited) = (bits, mask, 0);
+        while left != 0 {
+            deposited |= (left & left.wrapping_neg()) * (bits & 1);
+            bits >>= 1;
+            left &= left - 1;
+        }
+        deposited
+    }
 }
 
 /// Work that is compiled once per instruction set.

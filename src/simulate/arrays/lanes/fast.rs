@@ -60,15 +60,14 @@ impl Cost {
     }
 
     /// In place, for a line of elements that have an output.
+    #[inline(always)]
     fn apply(self, line: &mut [u16]) {
-        if self.round_up == 0 {
-            line.iter_mut().for_each(|cost| *cost = self.empty.max(*cost));
-            return;
+        if self.round_up != 0 {
+            for cost in &mut *line {
+                *cost = ((u32::from(*cost + self.round_up) * self.reciprocal) >> 16) as u16;
+            }
         }
-        for cost in line {
-            let cycles = (u32::from(*cost + self.round_up) * self.reciprocal) >> 16;
-            *cost = self.empty.max(cycles as u16);
-        }
+        line.iter_mut().for_each(|cost| *cost = self.empty.max(*cost));
     }
 }
 
@@ -112,6 +111,7 @@ impl Line {
     }
 
     /// Cycles from the bitmaps of the skipped operand by group.
+    #[inline(always)]
     pub(super) fn cycles(&self, lanes: &Lanes, maps: &[Bitmap], scratch: &mut LanesScratch) -> u64 {
         let cost = Cost::new(lanes);
         let LanesScratch { masks, costs, grid } = scratch;
@@ -136,7 +136,7 @@ impl Line {
                 for tile in costs.chunks_exact(chunks * self.lanes) {
                     for _ in 0..self.repeats[0] {
                         for line in tile.chunks_exact(self.lanes) {
-                            grid.send(line, self.sync, lanes.broadcast_interval);
+                            grid.send(line, lanes.broadcast_interval);
                         }
                     }
                 }
@@ -148,6 +148,7 @@ impl Line {
 
 /// Cycles where both operands are skipped. The outer lines of the grid are rows, or columns where
 /// those are the sync groups.
+#[inline(always)]
 pub(super) fn both_cycles(
     lanes: &Lanes,
     sizes: &Sizes,
@@ -164,6 +165,7 @@ pub(super) fn both_cycles(
         SyncGroup::Array => Sync::All,
     };
     let [chunks, _] = chunks(lanes, sizes);
+    let pieces = lanes.chunk.div_ceil(16);
     let cost = Cost::new(lanes);
     let LanesScratch { masks, costs, grid } = scratch;
     grid.reset(outer, inner, sync, lookahead(lanes, sizes));
@@ -173,18 +175,44 @@ pub(super) fn both_cycles(
             let used_columns = columns.min(sizes.channels - channel_tile * columns);
             for pixel_tile in 0..sizes.pixels.div_ceil(rows) {
                 let used_rows = rows.min(sizes.pixels - pixel_tile * rows);
-                costs.clear();
-                costs.resize(outer * inner, 0);
+                let [used_outer, used_inner] = match by_column {
+                    true => [used_columns, used_rows],
+                    false => [used_rows, used_columns],
+                };
                 for chunk in 0..chunks {
-                    let pixels = masks.chunk(pixel_tile, chunk).map(|piece| &piece[..used_rows]);
-                    let channels =
-                        weights.chunk(channel_tile, chunk).map(|piece| &piece[..used_columns]);
-                    if by_column {
-                        fill_costs(costs, inner, cost, channels, pixels);
-                    } else {
-                        fill_costs(costs, inner, cost, pixels, channels);
+                    let pixels = masks.words(pixel_tile, chunk);
+                    let channels = weights.words(channel_tile, chunk);
+                    let [outer_words, inner_words] = match by_column {
+                        true => [channels, pixels],
+                        false => [pixels, channels],
+                    };
+                    let pairs = PairsOfChunk { pieces, outer: outer_words, inner: inner_words };
+                    let of_line = |line: usize, first: usize| -> Costs {
+                        let used = if line < used_outer { used_inner } else { 0 };
+                        pairs.costs(line, first, used, cost)
+                    };
+                    if sync == Sync::Each {
+                        costs.clear();
+                        costs.resize(outer * inner, 0);
+                        for (line, costs) in costs.chunks_exact_mut(inner).enumerate() {
+                            for (part, costs) in costs.chunks_mut(PART).enumerate() {
+                                costs.copy_from_slice(&of_line(line, part * PART)[..costs.len()]);
+                            }
+                        }
+                        grid.send(costs, lanes.broadcast_interval);
+                        continue;
                     }
-                    grid.send(costs, sync, lanes.broadcast_interval);
+                    grid.send_to_units(lanes.broadcast_interval, |unit, backlog, elapsed| {
+                        let mut slowest = [0; PART];
+                        for (line, backlog) in backlog.chunks_exact_mut(inner).enumerate() {
+                            let line = unit + line;
+                            for (part, backlog) in backlog.chunks_mut(PART).enumerate() {
+                                let costs = of_line(line, part * PART);
+                                receive(backlog, &costs, elapsed, &mut slowest);
+                            }
+                        }
+                        slowest.into_iter().max().unwrap_or(0)
+                    });
                 }
             }
         }
@@ -192,26 +220,66 @@ pub(super) fn both_cycles(
     grid.done().saturating_add(lanes.drain)
 }
 
-/// The cycles of one chunk for the elements of a grid with `inner` elements a line that have an
-/// output: pairs by AND and popcount of the pieces, then cycles.
-fn fill_costs<'a>(
-    costs: &mut [u16],
-    inner: usize,
-    cost: Cost,
-    outer_pieces: impl Iterator<Item = &'a [u16]>,
-    inner_pieces: impl Iterator<Item = &'a [u16]>,
-) {
-    let mut used = [0, 0];
-    for (index, (outer_masks, inner_masks)) in outer_pieces.zip(inner_pieces).enumerate() {
-        used = [outer_masks.len(), inner_masks.len()];
-        for (line, &outer_mask) in costs.chunks_exact_mut(inner).zip(outer_masks) {
-            let pairs = inner_masks.iter().map(|mask| (mask & outer_mask).count_ones() as u16);
-            for (cost, pairs) in line.iter_mut().zip(pairs) {
-                *cost = if index == 0 { pairs } else { *cost + pairs };
+/// Elements of a line that are worked out together.
+const PART: usize = 16;
+
+/// Cycles of a chunk for neighbours of a line.
+type Costs = [u16; PART];
+
+/// One chunk of both operands: pieces with a word for every outer line and for every element of a
+/// line.
+struct PairsOfChunk<'a> {
+    pieces: usize,
+    outer: &'a [u16],
+    inner: &'a [u16],
+}
+
+impl PairsOfChunk<'_> {
+    /// Cycles of the elements of outer line `line` from `first` on: pairs by AND and popcount of
+    /// the pieces, then cycles. Those from `used` on have no output and take none.
+    #[inline(always)]
+    fn costs(&self, line: usize, first: usize, used: usize, cost: Cost) -> Costs {
+        let mut costs = [0; PART];
+        if first >= used {
+            return costs;
+        }
+        let (outer, inner) = (self.outer.len() / self.pieces, self.inner.len() / self.pieces);
+        for piece in 0..self.pieces {
+            let mask = self.outer[piece * outer + line];
+            let words = &self.inner[piece * inner..][..inner][first..];
+            match words.first_chunk::<PART>() {
+                Some(words) => {
+                    for (cost, word) in costs.iter_mut().zip(words) {
+                        *cost += (word & mask).count_ones() as u16;
+                    }
+                }
+                None => {
+                    for (cost, word) in costs.iter_mut().zip(words) {
+                        *cost += (word & mask).count_ones() as u16;
+                    }
+                }
             }
         }
+        match used - first >= PART {
+            true => cost.apply(&mut costs),
+            false => cost.apply(&mut costs[..used - first]),
+        }
+        costs
     }
-    for line in costs.chunks_exact_mut(inner).take(used[0]) {
-        cost.apply(&mut line[..used[1]]);
+}
+
+/// One chunk for elements of a line: `backlog ← max(backlog − elapsed, 0) + cost`, and the largest
+/// so far.
+#[inline(always)]
+fn receive(backlog: &mut [u16], costs: &Costs, elapsed: u16, slowest: &mut Costs) {
+    let step = |backlog: &mut [u16]| {
+        for ((backlog, cost), slowest) in backlog.iter_mut().zip(costs).zip(slowest) {
+            *backlog = backlog.saturating_sub(elapsed) + cost;
+            *slowest = (*backlog).max(*slowest);
+        }
+    };
+    match backlog.first_chunk_mut::<PART>() {
+        Some(backlog) => step(backlog),
+        None => step(backlog),
     }
 }

@@ -16,6 +16,7 @@ pub struct Masks {
 
 impl Masks {
     /// Cuts `map` into chunks of `chunk` (1 to 64) columns and tiles of `lanes` rows.
+    #[inline(always)]
     pub fn fill(&mut self, map: &Bitmap, chunk: usize, lanes: usize) {
         self.lanes = lanes;
         self.pieces = chunk.div_ceil(16);
@@ -36,14 +37,22 @@ impl Masks {
         }
     }
 
-    /// The pieces of a chunk, each a slice with a word per lane.
-    pub fn chunk(&self, tile: usize, chunk: usize) -> impl Iterator<Item = &[u16]> + Clone {
+    /// The pieces of a chunk one after the other, each with a word per lane.
+    #[inline(always)]
+    pub fn words(&self, tile: usize, chunk: usize) -> &[u16] {
         let len = self.pieces * self.lanes;
-        self.words[(tile * self.chunks + chunk) * len..][..len].chunks_exact(self.lanes)
+        &self.words[(tile * self.chunks + chunk) * len..][..len]
+    }
+
+    /// The pieces of a chunk, each a slice with a word per lane.
+    #[inline(always)]
+    pub fn chunk(&self, tile: usize, chunk: usize) -> impl Iterator<Item = &[u16]> + Clone {
+        self.words(tile, chunk).chunks_exact(self.lanes)
     }
 }
 
 /// `len` (1 to 64) bits of a row from `start`.
+#[inline(always)]
 fn bits(row: &[u64], start: usize, len: usize) -> u64 {
     let (block, shift) = (start / 64, start % 64);
     let mut bits = row[block] >> shift;

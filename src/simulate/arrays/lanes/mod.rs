@@ -142,6 +142,7 @@ impl LanesModel {
     }
 
     /// Cycles of one image.
+    #[inline(always)]
     pub fn cycles(&self, activations: &[Bitmap], scratch: &mut LanesScratch) -> u64 {
         let Self { lanes, sizes, .. } = self;
         match &self.cycles {
@@ -157,6 +158,7 @@ impl LanesModel {
     }
 
     /// Counts one image with these pairs and multiply-accumulates.
+    #[inline(always)]
     pub fn count(
         &self,
         activations: &[Bitmap],
@@ -179,6 +181,7 @@ impl LanesModel {
     /// A chunk of activations is read once per row and tile of output channels and broadcast along
     /// the row, one of weights once per column and tile of pixels. An operand that is skipped is
     /// stored with its bitmap: its nonzero words are read, and `chunk` bits of metadata.
+    #[inline(always)]
     fn buffer_bits(&self, activations: &[Bitmap]) -> (Accesses, u64) {
         let (sizes, bits) = (&self.sizes, &self.problem.bits);
         let [groups, pixels, channels, reduction] =
