@@ -23,7 +23,7 @@ use crate::numeric::{Cast, Format, Overflow, Rounding};
 use crate::quantize::sites::{Fusion, Resolution};
 use crate::quantize::{
     AccumulatorSite, Affine, Baseline, Bias, Clamp, HostModel, Layer, Lowered, MacLayer, Operation,
-    Output, QuantizedNetwork, QuantizerSpec, Rescale, Site, SiteRow, WordMap,
+    Output, QuantizedNetwork, Rescale, Site, SiteRow, WordMap,
 };
 use crate::tensor::{ConvGeometry, Window, Words};
 
@@ -80,6 +80,8 @@ struct Pooling {
     window: Window,
     /// Whether the window is the whole map.
     global: bool,
+    /// Whether the file states it as an operator on words.
+    on_words: bool,
 }
 
 /// How an average is computed.
@@ -254,9 +256,9 @@ impl Encoded<'_> {
                 let part = |from: &Affine| (from != to).then(|| joined(from)).transpose();
                 (Operation::Concat(words.iter().map(part).collect::<Result<_>>()?), None)
             }
-            Op::Pool { kind, window } => self.average(kind, window, false, first, to)?,
-            Op::GlobalPool(kind) => self.average(kind, self.whole(id), true, first, to)?,
-            Op::Softmax if self.quantization.softmaxes.contains(&id) => {
+            Op::Pool { kind, window } => self.average(id, kind, window, false, first, to)?,
+            Op::GlobalPool(kind) => self.average(id, kind, self.whole(id), true, first, to)?,
+            Op::Softmax if self.quantization.on_words.contains(&id) => {
                 let softmax = self.rules.softmax(first, to, node.shape.channels)?;
                 (Operation::Softmax(softmax), None)
             }
@@ -315,30 +317,15 @@ impl Encoded<'_> {
                 (None, plain(&Affine { scales, zero_point: 0, stored: format })?)
             }
         };
-        let (product, accumulator) = self.loop_sites(id)?;
+        // Words have no fractional bits, and neither have their products.
+        let (product, accumulator) = match self.resolution {
+            Some(resolution) => (resolution.product(id, 0)?, resolution.accumulator(id, 0)?),
+            None => (None, AccumulatorSite::WIDEST),
+        };
+        self.row(id, Site::Accumulator, accumulator.to_string(), accumulator.format);
         let layer =
             MacLayer { geometry, weights, bias, activations: None, product, accumulator, rescale };
         Ok((Operation::Mac(Box::new(layer)), output))
-    }
-
-    /// The casts inside the loop, in units of the exact product.
-    fn loop_sites(&mut self, id: NodeId) -> Result<(Option<Cast>, AccumulatorSite)> {
-        let single = |site: Site| match self.resolution.and_then(|r| r.stated(id, site)) {
-            None | Some([QuantizerSpec::None(_)]) => Ok(None),
-            Some([QuantizerSpec::Fixed(spec)]) => Ok(Some(spec)),
-            Some(_) => Err(Error::new(site, "takes one fixed-point quantizer, or none")),
-        };
-        let (product, accumulator) = (single(Site::Product)?, single(Site::Accumulator)?);
-        let product = product.map(|spec| spec.cast_at(true, 0)).transpose()?;
-        let mut sites = AccumulatorSite { format: None, rounding: Rounding::Floor, overflow: None };
-        if let Some(spec) = accumulator {
-            let cast = spec.format.map(|_| spec.cast_at(true, 0)).transpose()?;
-            let format = cast.map(Cast::to);
-            sites = AccumulatorSite { format, rounding: spec.rounding(), overflow: spec.overflow };
-        }
-        let text = sites.format.map_or("the hardware's widest".into(), |f| format!("fixed {f}"));
-        self.row(id, Site::Accumulator, text, sites.format);
-        Ok((product, sites))
     }
 
     fn constant(&self, id: NodeId, to: &Affine) -> Result<(Operation, Output)> {
@@ -370,14 +357,16 @@ impl Encoded<'_> {
 
     fn average(
         &self,
+        id: NodeId,
         kind: PoolKind,
         window: Window,
         global: bool,
         from: &Affine,
         to: &Affine,
     ) -> Result<(Operation, Option<Rounding>)> {
+        let on_words = self.quantization.on_words.contains(&id);
         let Mean { average, rescale, rounding } =
-            self.rules.average(Pooling { kind, window, global }, from, to)?;
+            self.rules.average(Pooling { kind, window, global, on_words }, from, to)?;
         Ok((Operation::AveragePool { window, average, rescale }, Some(rounding)))
     }
 

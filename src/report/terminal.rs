@@ -113,13 +113,12 @@ fn layers(report: &Report) -> Table {
         "op",
         "output",
         "MACs",
-        "zero\nact",
-        "zero\nw",
+        "zero\nact %",
+        "zero\nw %",
         "cycles",
-        "dense",
-        "saved",
-        "stall",
-        "util",
+        "saved\n%",
+        "stall\ncycles",
+        "util\n%",
         "acc\nbits",
         "SQNR\ndB",
     ];
@@ -137,7 +136,6 @@ fn layers(report: &Report) -> Table {
             Cell::new(if_mac(tenths(figures.sparsity.activations))),
             Cell::new(if_mac(tenths(figures.sparsity.weights))),
             Cell::new(grouped(figures.cycles)),
-            Cell::new(grouped(figures.dense_cycles)),
             Cell::new(if_mac(tenths(figures.cycles_saved))),
             Cell::new(grouped(figures.stall_cycles)),
             Cell::new(if_mac(tenths(figures.utilization))),
@@ -229,9 +227,9 @@ fn percent(fraction: f64) -> String {
     format!("{:.2} %", 100.0 * fraction)
 }
 
-/// A percentage for narrow columns.
+/// A percentage for columns whose header says so.
 fn tenths(fraction: f64) -> String {
-    format!("{:.1} %", 100.0 * fraction)
+    format!("{:.1}", 100.0 * fraction)
 }
 
 /// A count, rounded, with its digits in groups of three.

@@ -126,7 +126,7 @@ impl Graph {
                 outputs: BTreeMap::new(),
                 weights: BTreeMap::new(),
                 biases: BTreeMap::new(),
-                softmaxes: BTreeSet::new(),
+                on_words: BTreeSet::new(),
                 takes_words: false,
                 gives_words: false,
             },

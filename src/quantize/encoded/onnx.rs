@@ -50,7 +50,8 @@ impl Rules for Onnx {
         let average = Average::Float32 {
             input_scale: input.scale(0),
             output_scale: output.scale(0),
-            zero_point: output.zero_point,
+            // A float average has its zero point added once it is rounded.
+            zero_point: if pool.on_words { output.zero_point } else { 0 },
             padded: pool.kind == PoolKind::PaddedAverage,
         };
         Ok(Mean { average, rescale: None, rounding })
