@@ -3,6 +3,8 @@
 //!
 //! With `BITTRUE_ONNX=folder`, the models of another folder made by the same script.
 
+mod damage;
+
 use std::path::{Path, PathBuf};
 
 use bittrue::hardware::Hardware;
@@ -12,6 +14,8 @@ use bittrue::simulate::BoundNetwork;
 use bittrue::{Error, Result};
 use ndarray::{Array4, ArrayD};
 use ndarray_npy::ReadNpyExt;
+
+use damage::Damage;
 use rten_onnx::onnx::{ModelProto, TensorProto};
 
 /// By how much a float output may differ, of the largest.
@@ -141,18 +145,6 @@ fn outputs_are_those_of_the_runtime() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-/// A sequence of numbers for the places of damage (xorshift64).
-struct Damage(u64);
-
-impl Damage {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % end as u64) as usize
-    }
-}
-
 /// Reads a damaged model and, if it is still one and small, runs it; whether it was.
 fn survives(bytes: &[u8]) -> bool {
     const LARGEST: usize = 1 << 14;
@@ -173,7 +165,7 @@ fn survives(bytes: &[u8]) -> bool {
 /// A bit flipped in every byte, files cut off at every fifth.
 #[test]
 fn damaged_models_are_refused_or_run() {
-    let mut damage = Damage(0x9e37_79b9_7f4a_7c15);
+    let mut damage = Damage::new();
     let (mut alive, mut refused) = (0, 0);
     for name in ["line-u8s8", "paddings-pairs-u8s8c", "branches-float", "constants", "data"] {
         let whole = std::fs::read(own().join(format!("{name}.onnx"))).unwrap();

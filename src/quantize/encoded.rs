@@ -7,14 +7,14 @@
 
 mod onnx;
 mod own;
+mod rules;
 mod tflite;
 
 use std::sync::Arc;
 
+use self::rules::{Mean, Pooling, Product, Rules};
 use crate::error::{Error, Result};
-use crate::kernels::elementwise::ScaledSum;
 use crate::kernels::pool::Average;
-use crate::kernels::softmax::Softmax;
 use crate::network::{
     Activation, Arithmetic, Encoding, Network, NodeId, Op, Parameters, PoolKind, Quantization,
     check_parameters, parameter_name,
@@ -23,73 +23,12 @@ use crate::numeric::{Cast, Format, Overflow, Rounding};
 use crate::quantize::sites::{Fusion, Resolution};
 use crate::quantize::{
     AccumulatorSite, Affine, Baseline, Bias, Clamp, HostModel, Layer, Lowered, MacLayer, Operation,
-    Output, QuantizedNetwork, Rescale, Site, SiteRow, WordMap,
+    Output, QuantizedNetwork, Site, SiteRow, WordMap,
 };
 use crate::tensor::{ConvGeometry, Window, Words};
 
 /// Widest stored words that integer layers take; wider ones are accumulators, for the host.
 const WIDEST_WORD: u32 = 16;
-
-/// The definitions of one runtime. Words are centred.
-trait Rules {
-    /// How real values become words: the halves.
-    fn rounding(&self) -> Rounding;
-
-    /// From sums of products of words `a` and of words with the scales `b` to output words.
-    fn rescale(&self, product: Product, a: &Affine, b: &[f32], output: &Affine) -> Result<Rescale>;
-
-    /// The word nearest to a real value, not yet saturated.
-    fn word(&self, value: f32, to: &Affine) -> i64;
-
-    /// The word of an activation function of a word.
-    fn function(&self, function: Activation, word: i64, from: &Affine, to: &Affine) -> Result<i64>;
-
-    /// The word of another encoding.
-    fn recode(&self, word: i64, from: &Affine, to: &Affine) -> Result<i64>;
-
-    /// The word of another encoding in a concatenation.
-    fn joined(&self, word: i64, from: &Affine, to: &Affine) -> Result<i64> {
-        self.recode(word, from, to)
-    }
-
-    /// The sum of words of several encodings.
-    fn sum(&self, inputs: &[&Affine], output: &Affine) -> Result<ScaledSum>;
-
-    /// The average of `kind` under a window.
-    fn average(&self, pool: Pooling, input: &Affine, output: &Affine) -> Result<Mean>;
-
-    /// The softmax of words, over `channels`.
-    fn softmax(&self, input: &Affine, output: &Affine, channels: usize) -> Result<Softmax>;
-}
-
-/// What multiplies words.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Product {
-    /// A convolution's weights.
-    Conv,
-    /// The weights of a fully connected layer.
-    Dense,
-    /// Another feature map.
-    Map,
-}
-
-/// An average pooling.
-#[derive(Clone, Copy)]
-struct Pooling {
-    kind: PoolKind,
-    window: Window,
-    /// Whether the window is the whole map.
-    global: bool,
-    /// Whether the file states it as an operator on words.
-    on_words: bool,
-}
-
-/// How an average is computed.
-struct Mean {
-    average: Average,
-    rescale: Option<Rescale>,
-    rounding: Rounding,
-}
 
 /// Lowers a network by the quantization that its file states.
 ///
@@ -432,16 +371,9 @@ impl Encoded<'_> {
     }
 
     fn row(&mut self, id: NodeId, site: Site, quantizer: String, format: Option<Format>) {
-        let nodes = &self.network.nodes;
-        let activation = self.fusion.activation[id].filter(|_| site == Site::Output);
-        self.rows.push(SiteRow {
-            layer: nodes[id].name.clone(),
-            activation: activation.map(|id| nodes[id].name.clone()),
-            site: site.name(),
-            quantizer,
-            format,
-            source: self.resolution.map_or("the file".into(), |r| r.source(id, site)),
-        });
+        let source = self.resolution.map_or("the file".into(), |r| r.source(id, site));
+        let row = SiteRow::of(self.network, &self.fusion, (id, site), quantizer, format, source);
+        self.rows.push(row);
     }
 }
 

@@ -57,6 +57,28 @@ pub struct SiteRow {
     pub source: String,
 }
 
+impl SiteRow {
+    /// The row of a site of a network whose activation functions are fused by `fusion`.
+    pub(super) fn of(
+        network: &Network,
+        fusion: &Fusion,
+        (id, site): (NodeId, Site),
+        quantizer: String,
+        format: Option<Format>,
+        source: String,
+    ) -> Self {
+        let activation = fusion.activation[id].filter(|_| site == Site::Output);
+        Self {
+            layer: network.nodes[id].name.clone(),
+            activation: activation.map(|id| network.nodes[id].name.clone()),
+            site: site.name(),
+            quantizer,
+            format,
+            source,
+        }
+    }
+}
+
 /// Lowers a trained network by `plan`. Binary points that the plan leaves open are calibrated on
 /// the first images of `calibration`, which must be training images.
 ///
@@ -308,16 +330,9 @@ impl<'a> Lowering<'a> {
     }
 
     fn row(&mut self, id: NodeId, site: Site, quantizer: String, format: Option<Format>) {
-        let nodes = &self.network.nodes;
-        let activation = self.fusion.activation[id].filter(|_| site == Site::Output);
-        self.rows.push(SiteRow {
-            layer: nodes[id].name.clone(),
-            activation: activation.map(|id| nodes[id].name.clone()),
-            site: site.name(),
-            quantizer,
-            format,
-            source: self.resolution.source(id, site),
-        });
+        let source = self.resolution.source(id, site);
+        let row = SiteRow::of(self.network, &self.fusion, (id, site), quantizer, format, source);
+        self.rows.push(row);
     }
 }
 
