@@ -43,7 +43,10 @@ pub struct EncodedTensor {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Arithmetic {
     /// ONNX and ONNX Runtime: float32 scales, halves to even.
-    Onnx,
+    Onnx {
+        /// Version of the default operator set.
+        opset: i64,
+    },
     /// TFLite's reference kernels: integer multipliers and shifts.
     TfLite,
     /// The hardware's requantizer: networks that are quantized here.

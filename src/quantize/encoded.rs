@@ -51,7 +51,7 @@ pub(super) fn lower_resolved(
 ) -> Result<Lowered> {
     check_parameters(network, parameters)?;
     let rules: &dyn Rules = match quantization.arithmetic {
-        Arithmetic::Onnx => &onnx::Onnx,
+        Arithmetic::Onnx { opset } => &onnx::Onnx { opset },
         Arithmetic::Hardware => &own::Own,
         Arithmetic::TfLite => &tflite::TfLite,
     };
@@ -304,8 +304,9 @@ impl Encoded<'_> {
         to: &Affine,
     ) -> Result<(Operation, Option<Rounding>)> {
         let on_words = self.quantization.on_words.contains(&id);
+        let map = self.whole(id).kernel;
         let Mean { average, rescale, rounding } =
-            self.rules.average(Pooling { kind, window, global, on_words }, from, to)?;
+            self.rules.average(Pooling { kind, window, map, global, on_words }, from, to)?;
         Ok((Operation::AveragePool { window, average, rescale }, Some(rounding)))
     }
 

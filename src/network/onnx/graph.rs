@@ -122,7 +122,7 @@ impl Graph {
             builder: Builder::new(name),
             parameters: Parameters::new(),
             quantization: Quantization {
-                arithmetic: Arithmetic::Onnx,
+                arithmetic: Arithmetic::Onnx { opset },
                 outputs: BTreeMap::new(),
                 weights: BTreeMap::new(),
                 biases: BTreeMap::new(),

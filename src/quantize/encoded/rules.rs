@@ -57,6 +57,8 @@ pub enum Product {
 pub struct Pooling {
     pub kind: PoolKind,
     pub window: Window,
+    /// Height and width of the map.
+    pub map: [usize; 2],
     /// Whether the window is the whole map.
     pub global: bool,
     /// Whether the file states it as an operator on words.
