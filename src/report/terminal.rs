@@ -6,7 +6,7 @@ use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
 
 use crate::report::{Figures, LayerReport, Report, Score};
 
-/// Tables of at most 100 columns where names are short: who ran, accuracy, layers, totals.
+/// Tables of at most 100 columns where layers have names of up to 14 characters: who ran, accuracy, layers, totals.
 pub fn to_terminal(report: &Report) -> String {
     let mut out = String::new();
     let line = |out: &mut String, name: &str, text: String| {
@@ -113,11 +113,11 @@ fn layers(report: &Report) -> Table {
         "op",
         "output",
         "MACs",
-        "zero\nact %",
-        "zero\nw %",
+        "zero\nact%",
+        "zero\nw%",
         "cycles",
         "saved\n%",
-        "stall\ncycles",
+        "stall\n%",
         "util\n%",
         "acc\nbits",
         "SQNR\ndB",
@@ -132,12 +132,12 @@ fn layers(report: &Report) -> Table {
             Cell::new(name),
             Cell::new(op),
             Cell::new(shape),
-            Cell::new(if_mac(grouped(figures.macs.total))),
+            Cell::new(if_mac(scaled(figures.macs.total))),
             Cell::new(if_mac(tenths(figures.sparsity.activations))),
             Cell::new(if_mac(tenths(figures.sparsity.weights))),
             Cell::new(grouped(figures.cycles)),
             Cell::new(if_mac(tenths(figures.cycles_saved))),
-            Cell::new(grouped(figures.stall_cycles)),
+            Cell::new(tenths(figures.stall_cycles / figures.cycles.max(1.0))),
             Cell::new(if_mac(tenths(figures.utilization))),
         ];
         cells.extend(last.map(Cell::new));
@@ -149,7 +149,12 @@ fn layers(report: &Report) -> Table {
         let bits = layer.accumulator_bits_needed.map_or(String::new(), |b| b.to_string());
         let sqnr = layer.sqnr_db.map_or(String::new(), |db| format!("{db:.1}"));
         let shape = format!("{c}×{h}×{w}");
-        table.add_row(row(&layer.name, &layer.op, shape, &layer.figures, [bits, sqnr]));
+        let op = match layer.op.as_str() {
+            "depthwise_conv" => "depthwise",
+            "average_pool" => "avg_pool",
+            op => op,
+        };
+        table.add_row(row(&layer.name, op, shape, &layer.figures, [bits, sqnr]));
     }
     table.add_row(row("total", "", String::new(), &report.totals, Default::default()));
     table
@@ -180,7 +185,7 @@ fn energy(report: &Report) -> Table {
 fn traffic(report: &Report) -> Table {
     let levels: Vec<&String> = report.totals.traffic_bytes.keys().collect();
     let mut header = vec!["traffic, bytes".to_owned()];
-    for level in &levels {
+    for level in levels.iter().map(|level| level.replace('_', "\n")) {
         header.extend([format!("{level}\nread"), format!("{level}\nwrite")]);
     }
     let mut table = ruled_table(&header.iter().map(String::as_str).collect::<Vec<_>>(), 1);
@@ -245,6 +250,16 @@ fn grouped(count: f64) -> String {
     if count <= -0.5 { format!("-{text}") } else { text }
 }
 
+/// Three significant digits and the thousands.
+fn scaled(count: f64) -> String {
+    for (scale, unit) in [(1e9, "G"), (1e6, "M"), (1e3, "k")] {
+        if count >= scale {
+            return format!("{} {unit}", short(count / scale));
+        }
+    }
+    grouped(count)
+}
+
 /// About four significant digits.
 fn short(value: f64) -> String {
     match value.abs() {
@@ -267,6 +282,15 @@ mod tests {
             [(0.0, "0"), (999.4, "999"), (416_520.0, "416 520"), (-1e6, "-1 000 000")]
         {
             assert_eq!(grouped(count), text);
+        }
+    }
+
+    #[test]
+    fn large_counts_are_short() {
+        for (count, text) in
+            [(840.0, "840"), (10_080.0, "10.1 k"), (117_600.0, "118 k"), (1.0838e7, "10.8 M")]
+        {
+            assert_eq!(scaled(count), text);
         }
     }
 }

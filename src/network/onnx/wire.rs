@@ -148,6 +148,8 @@ mod tests {
     fn nests_are_bounded() {
         // The model's graph is one level, each further graph three: node, attribute, graph.
         assert_eq!(Message::Model.check(&nest(34)), Ok(()));
+        // A thread's stack holds what is let through.
+        assert!(rten_onnx::onnx::ModelProto::parse_buf(&nest(34)).is_ok());
         assert_eq!(Message::Model.check(&nest(35)), Err("subgraphs nest too deeply"));
         assert!(Message::Model.check(&nest(100_000)).is_err());
         // Types of sequences of sequences nest too.
