@@ -6,7 +6,7 @@ use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
 
 use crate::report::{Figures, LayerReport, Report, Score};
 
-/// Tables of at most 100 columns where layers have names of up to 14 characters: who ran, accuracy, layers, totals.
+/// Tables of at most 100 columns where layers have names of up to 20 characters: who ran, accuracy, layers, totals.
 pub fn to_terminal(report: &Report) -> String {
     let mut out = String::new();
     let line = |out: &mut String, name: &str, text: String| {
@@ -163,7 +163,7 @@ fn layers(report: &Report) -> Table {
 fn energy(report: &Report) -> Table {
     let components: Vec<&String> =
         report.totals.energy_pj.keys().filter(|name| *name != "total").collect();
-    let broken: Vec<String> = components.iter().map(|name| name.replace('_', "\n")).collect();
+    let broken: Vec<String> = components.iter().map(|name| broken(name)).collect();
     let header: Vec<&str> = ["energy, nJ"]
         .into_iter()
         .chain(broken.iter().map(String::as_str))
@@ -185,7 +185,7 @@ fn energy(report: &Report) -> Table {
 fn traffic(report: &Report) -> Table {
     let levels: Vec<&String> = report.totals.traffic_bytes.keys().collect();
     let mut header = vec!["traffic, bytes".to_owned()];
-    for level in levels.iter().map(|level| level.replace('_', "\n")) {
+    for level in levels.iter().map(|level| broken(level)) {
         header.extend([format!("{level}\nread"), format!("{level}\nwrite")]);
     }
     let mut table = ruled_table(&header.iter().map(String::as_str).collect::<Vec<_>>(), 1);
@@ -225,6 +225,15 @@ fn overflows(out: &mut String, report: &Report) {
             grouped(words(layer)),
             percent(accumulator(layer) as f64 / words(layer)),
         );
+    }
+}
+
+/// The name of a component or level on several lines, for headers of narrow columns.
+fn broken(name: &str) -> String {
+    match name {
+        "multiplier" => "multi-\nplier".into(),
+        "metadata" => "meta-\ndata".into(),
+        name => name.replace('_', "\n"),
     }
 }
 
