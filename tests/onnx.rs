@@ -116,7 +116,7 @@ fn compare(folder: &Path, name: &str) -> Result<()> {
         assert_eq!(found.len(), expected.len(), "{name}");
         for (found, expected) in found.iter().zip(expected) {
             let difference = (found - expected).abs();
-            wrong += usize::from(!(difference <= step));
+            wrong += usize::from(difference > step || difference.is_nan());
             apart += usize::from(difference > 0.0);
             most = f32::max(most, difference);
         }

@@ -78,7 +78,7 @@ fn nominal_parameters(network: &Network, density: f64) -> Parameters {
         let reach = id.and_then(|id| network.geometry(id)).map_or(1.0, |g| reach(&g, density));
         let reach = (SPREAD * reach) as f32;
         let value = |index: usize| match parameter {
-            "weight" if index % 2 == 0 => reach,
+            "weight" if index.is_multiple_of(2) => reach,
             "weight" => -reach,
             "running_var" => 1.0,
             _ => 0.0,

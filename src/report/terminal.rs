@@ -6,7 +6,8 @@ use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
 
 use crate::report::{Figures, LayerReport, Report, Score};
 
-/// Tables of at most 100 columns where layers have names of up to 20 characters: who ran, accuracy, layers, totals.
+/// Who ran, accuracy, layers, totals; tables of at most 100 columns where layers have names of up to
+/// 20 characters.
 pub fn to_terminal(report: &Report) -> String {
     let mut out = String::new();
     let line = |out: &mut String, name: &str, text: String| {
