@@ -1,6 +1,8 @@
 //! Operations on words one by one, in blocks of 32-bit values: what nearly every cast, sum and
 //! maximum takes, compiled per instruction set.
 
+#![allow(clippy::needless_range_loop, reason = "plain loops are inlined for any instruction set")]
+
 use crate::kernels::Epilogue;
 use crate::kernels::dot::{InstructionSet, Simd, Work};
 use crate::kernels::events::count;
@@ -46,13 +48,13 @@ impl BlockEpilogue {
     #[inline(always)]
     fn apply(&self, block: &mut [i32]) -> [u32; 2] {
         let (mut over, mut under) = (0, 0);
-        for value in block {
-            let result = (*value).max(self.floor);
+        for n in 0..block.len() {
+            let result = block[n].max(self.floor);
             let rounded = self.shift.round(result);
             let word = rounded.max(self.range[0]).min(self.range[1]);
             over += u32::from(word != rounded);
             under += u32::from(result != 0) & u32::from(rounded == 0);
-            *value = word.max(self.clamp[0]).min(self.clamp[1]);
+            block[n] = word.max(self.clamp[0]).min(self.clamp[1]);
         }
         [over, under]
     }
@@ -91,17 +93,20 @@ impl<T: Source> Work for Blocks<'_, T> {
     fn run<S: Simd>(self, _: S) {
         let mut buffer = [0; BLOCK];
         let len = self.output.len();
-        for first in (0..len).step_by(BLOCK) {
+        let mut first = 0;
+        while first < len {
             let block = &mut buffer[..BLOCK.min(len - first)];
             self.source.fill(first, block);
             let [over, under] = self.epilogue.apply(block);
             *self.over += u64::from(over);
             *self.under += u64::from(under);
             with_words!(self.output.buffer_mut(), words => {
-                for (word, &value) in words[first..].iter_mut().zip(&*block) {
-                    *word = Word::from_raw(value.into());
+                let words = &mut words[first..][..block.len()];
+                for n in 0..block.len() {
+                    words[n] = Word::from_raw(block[n].into());
                 }
             });
+            first += block.len();
         }
     }
 }
@@ -116,8 +121,9 @@ pub(crate) fn load(
     take: impl Fn(&mut i32, i32) + Copy,
 ) {
     with_words!(words.buffer(), words => {
-        for (slot, word) in block.iter_mut().zip(&words[first..]) {
-            take(slot, word.raw() as i32);
+        let words = &words[first..][..block.len()];
+        for n in 0..block.len() {
+            take(&mut block[n], words[n].raw() as i32);
         }
     });
 }

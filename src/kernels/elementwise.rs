@@ -68,11 +68,16 @@ pub fn add<'a>(
 /// A sum of words of different scales.
 #[derive(Clone, PartialEq, Debug)]
 pub enum ScaledSum {
-    /// `rint(Σ float32(word) · ratio)`, in float32 from the first input to the last: ONNX Runtime's
-    /// `QLinearAdd`.
+    /// `rint(a · rₐ + (b · r_b + c))` of the stored words a and b, where
+    /// c = z − (zₐ · rₐ + z_b · r_b): ONNX Runtime's `QLinearAdd`, in float32. Products are fused
+    /// with the sums that they are added to, but for that of z_b.
     Float32 {
         /// Scale of each input by that of the output.
-        ratios: Vec<f32>,
+        ratios: [f32; 2],
+        /// Zero points of the inputs.
+        zero_points: [i64; 2],
+        /// That of the output.
+        zero_point: i64,
     },
     /// Each word shifted left and requantized, the sum of them requantized again: TFLite's `ADD`.
     Shifted {
@@ -89,17 +94,18 @@ impl ScaledSum {
     /// Number of inputs.
     pub fn inputs(&self) -> usize {
         match self {
-            Self::Float32 { ratios } => ratios.len(),
+            Self::Float32 { .. } => 2,
             Self::Shifted { inputs, .. } => inputs.len(),
         }
     }
 
     /// The sum of `terms`, before it saturates.
-    fn of(&self, terms: impl Iterator<Item = i64>) -> i64 {
+    fn of(&self, mut terms: impl Iterator<Item = i64>) -> i64 {
         match self {
-            Self::Float32 { ratios } => {
-                let scaled = terms.zip(ratios).map(|(term, ratio)| term as f32 * ratio);
-                scaled.reduce(|sum, term| sum + term).unwrap_or(0.0).round_ties_even() as i64
+            Self::Float32 { ratios, zero_points, zero_point } => {
+                let stored = zero_points.map(|zero| (terms.next().unwrap_or(0) + zero) as f32);
+                let sum = scaled(&stored, ratios, constant(ratios, zero_points, *zero_point));
+                sum.round_ties_even() as i64 - zero_point
             }
             Self::Shifted { left, inputs, output } => {
                 let requantized = |(term, requantizer): (i64, &Requantizer)| {
@@ -121,13 +127,17 @@ pub fn scaled_add<'a>(
     events: &mut Events,
 ) {
     let to = epilogue.cast.to().frac();
-    if let ScaledSum::Float32 { ratios } = sum
+    let mut terms = inputs.clone();
+    if let ScaledSum::Float32 { ratios, zero_points, zero_point } = *sum
+        && let (Some(a), Some(b), None) = (terms.next(), terms.next(), terms.next())
         && let Some(prepared) = BlockEpilogue::new(epilogue, to, Scaled::LARGEST as u128)
         && prepared.holds(Scaled::LARGEST as i32)
-        && inputs.clone().all(|input| magnitude(input.format()) < 1 << 31)
+        && [a, b].iter().all(|input| input.format().bits() <= Scaled::BITS)
     {
-        let terms: Vec<(&Words, f32)> = inputs.zip(ratios.iter().copied()).collect();
-        return blocks::run(&Scaled { terms: &terms }, epilogue, &prepared, output, events);
+        let constant = constant(&ratios, &zero_points, zero_point);
+        let zeros = zero_points.map(|zero| zero as i32);
+        let source = Scaled { terms: [a, b], ratios, zeros, constant, zero: zero_point as i32 };
+        return blocks::run(&source, epilogue, &prepared, output, events);
     }
     let prepared = PreparedEpilogue::new(epilogue, to, 1 << 40);
     with_words!(output.buffer_mut(), out => {
@@ -241,32 +251,47 @@ impl Source for Sum<'_> {
     }
 }
 
-/// Words scaled in float32, added from the first to the last, and rounded half to even.
+/// [`ScaledSum::Float32`].
 struct Scaled<'a> {
-    terms: &'a [(&'a Words, f32)],
+    terms: [&'a Words; 2],
+    ratios: [f32; 2],
+    zeros: [i32; 2],
+    constant: f32,
+    zero: i32,
 }
 
 impl Scaled<'_> {
     /// Sums are held to this magnitude, which words of the output are far below.
     const LARGEST: f32 = (1 << 28) as f32;
+    /// Words of inputs, at most: with a zero point they are exact in float32.
+    const BITS: u32 = 17;
 }
 
 impl Source for Scaled<'_> {
     #[inline(always)]
     fn fill(&self, first: usize, block: &mut [i32]) {
-        let mut sums = [0.0; blocks::BLOCK];
-        for (index, &(words, ratio)) in self.terms.iter().enumerate() {
-            blocks::load(words, first, block, |slot, word| *slot = word);
-            for (sum, &word) in sums.iter_mut().zip(&*block) {
-                let term = word as f32 * ratio;
-                *sum = if index == 0 { term } else { *sum + term };
-            }
-        }
-        for (slot, sum) in block.iter_mut().zip(sums) {
-            let rounded: f32 = sum.round_ties_even();
-            *slot = rounded.max(-Self::LARGEST).min(Self::LARGEST) as i32;
+        let mut other = [0; blocks::BLOCK];
+        let len = block.len();
+        blocks::load(self.terms[0], first, block, |slot, word| *slot = word);
+        blocks::load(self.terms[1], first, &mut other[..len], |slot, word| *slot = word);
+        for n in 0..len {
+            let stored = [(block[n] + self.zeros[0]) as f32, (other[n] + self.zeros[1]) as f32];
+            let sum = scaled(&stored, &self.ratios, self.constant).round_ties_even();
+            block[n] = sum.max(-Self::LARGEST).min(Self::LARGEST) as i32 - self.zero;
         }
     }
+}
+
+/// The constant of [`ScaledSum::Float32`].
+fn constant(ratios: &[f32; 2], zero_points: &[i64; 2], zero_point: i64) -> f32 {
+    let [a, b] = zero_points.map(|zero| zero as f32);
+    zero_point as f32 - a.mul_add(ratios[0], b * ratios[1])
+}
+
+/// The sum of [`ScaledSum::Float32`], before it is rounded.
+#[inline(always)]
+fn scaled(stored: &[f32; 2], ratios: &[f32; 2], constant: f32) -> f32 {
+    stored[0].mul_add(ratios[0], stored[1].mul_add(ratios[1], constant))
 }
 
 fn prepare(epilogue: &Epilogue, from: Format) -> PreparedEpilogue {
@@ -349,7 +374,7 @@ mod tests {
     fn float32_sums_round_half_to_even() {
         let (e, mut events) = (epilogue(8, 0), Events::default());
         let mut out = zeros(&e, 2);
-        let sum = ScaledSum::Float32 { ratios: vec![0.5, 0.25] };
+        let sum = ScaledSum::Float32 { ratios: [0.5, 0.25], zero_points: [0; 2], zero_point: 0 };
         let inputs = [words(8, 0, &[3, 1]), words(8, 0, &[5, 8])];
         scaled_add(&e, &sum, inputs.iter(), &mut out, &mut events);
         assert_eq!(out.to_vec(), [3, 2]);

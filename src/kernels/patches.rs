@@ -1,5 +1,7 @@
 //! Where the operands of an output pixel lie in a feature map, and which of them are zero.
 
+#![allow(clippy::needless_range_loop, reason = "plain loops are inlined for any instruction set")]
+
 use crate::error::{Error, Result};
 use crate::kernels::AccumulationOrder;
 use crate::kernels::dot::{InstructionSet, Simd, Work};
@@ -94,10 +96,12 @@ impl PaddedMap {
         let [top, left, ..] = window.padding;
         let width = shape.width * shape.channels;
         with_words!(input.buffer(), words => {
-            for (y, words) in words.chunks_exact(width).take(shape.height).enumerate() {
+            for y in 0..shape.height {
+                let words = &words[y * width..][..width];
                 let start = (top + y) * self.row + left * shape.channels;
-                for (slot, &word) in buffer[start..][..width].iter_mut().zip(words) {
-                    *slot = convert(word.raw());
+                let row = &mut buffer[start..][..width];
+                for n in 0..width {
+                    row[n] = convert(words[n].raw());
                 }
             }
         });
@@ -205,12 +209,11 @@ impl Patches {
         let [top, left, ..] = window.padding;
         let (bytes, padded) = (self.pixel_bytes(), self.map.row / shape.channels);
         with_words!(input.buffer(), words => {
-            let rows = words.chunks_exact(shape.width * shape.channels).take(shape.height);
-            for (y, words) in rows.enumerate() {
-                let start = ((top + y) * padded + left) * bytes;
-                let row = nonzero[start..][..shape.width * bytes].chunks_exact_mut(bytes);
-                for (pixel, words) in row.zip(words.chunks_exact(shape.channels)) {
-                    mark_pixel(words, pixel);
+            for y in 0..shape.height {
+                for x in 0..shape.width {
+                    let words = &words[(y * shape.width + x) * shape.channels..][..shape.channels];
+                    let start = ((top + y) * padded + left + x) * bytes;
+                    mark_pixel(words, &mut nonzero[start..][..bytes]);
                 }
             }
         });
@@ -237,15 +240,21 @@ impl Patches {
 fn mark_pixel<W: Word>(words: &[W], bits: &mut [u8]) {
     /// Brings bit 0 of byte i to bit i of the last byte.
     const GATHER: u64 = 0x0102_0408_1020_4080;
+    let zero = W::default();
     let (whole, rest) = words.as_chunks::<8>();
-    let mut bits = bits.iter_mut();
-    for (words, bits) in whole.iter().zip(&mut bits) {
-        let flags = words.map(|word| u8::from(word != W::default()));
-        *bits = (u64::from_le_bytes(flags).wrapping_mul(GATHER) >> 56) as u8;
+    for byte in 0..whole.len() {
+        let mut flags = [0; 8];
+        for bit in 0..8 {
+            flags[bit] = u8::from(whole[byte][bit] != zero);
+        }
+        bits[byte] = (u64::from_le_bytes(flags).wrapping_mul(GATHER) >> 56) as u8;
     }
-    if let Some(bits) = bits.next() {
-        let flags = rest.iter().enumerate();
-        *bits = flags.map(|(bit, word)| u8::from(*word != W::default()) << bit).sum();
+    if !rest.is_empty() {
+        let mut byte = 0;
+        for bit in 0..rest.len() {
+            byte |= u8::from(rest[bit] != zero) << bit;
+        }
+        bits[whole.len()] = byte;
     }
 }
 
@@ -263,23 +272,25 @@ impl Work for Gathering<'_> {
         let Self { patches, input, nonzero, bitmaps } = self;
         patches.mark(input, nonzero);
         let (geometry, bytes) = (&patches.geometry, patches.pixel_bytes());
-        for (group, bitmap) in bitmaps.iter_mut().enumerate() {
+        for group in 0..bitmaps.len() {
             let first = group * geometry.group_inputs();
             for pixel in 0..geometry.pixels() {
                 let base = patches.map.base(pixel) / geometry.input.channels;
-                let mut deposits = &patches.deposits[..];
-                let mut done = 0;
-                for (block, &end) in bitmap.row_mut(pixel).iter_mut().zip(&patches.ends) {
-                    let (of_block, rest) = deposits.split_at(end - done);
-                    (deposits, done) = (rest, end);
-                    *block = 0;
-                    for deposit in of_block {
+                let row = bitmaps[group].row_mut(pixel);
+                let mut start = 0;
+                for block in 0..row.len() {
+                    let end = patches.ends[block];
+                    let mut bits = 0;
+                    for deposit in &patches.deposits[start..end] {
                         let channel = first + deposit.channel;
                         let at = (base + deposit.pixel) * bytes + channel / 8;
-                        let bits =
-                            nonzero[at..].first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
-                        *block |= simd.deposit(bits >> (channel % 8), deposit.mask);
+                        let mut word = [0; 8];
+                        word.copy_from_slice(&nonzero[at..at + 8]);
+                        let word = u64::from_le_bytes(word) >> (channel % 8);
+                        bits |= simd.deposit(word, deposit.mask);
                     }
+                    row[block] = bits;
+                    start = end;
                 }
             }
         }

@@ -1,10 +1,14 @@
 //! Layers whose accumulators are proven to overflow neither their word nor 32 bits: exact sums of
 //! tiles of pixels × output channels, requantized while they are at hand.
 
+#![allow(clippy::needless_range_loop, reason = "plain loops are inlined for any instruction set")]
+
 use std::ops::Range;
 
 use crate::kernels::bounds::Interval;
-use crate::kernels::dot::{InstructionSet, LANES, Operand, Simd, StepRange, Steps, Sums, Work};
+use crate::kernels::dot::{
+    InstructionSet, LANES, Operand, PIXELS, Simd, StepRange, Steps, Sums, Work,
+};
 use crate::kernels::lanes::{Bias, lossless};
 use crate::kernels::patches::PaddedMap;
 use crate::kernels::requantize::{Place, Requantize, Tally};
@@ -149,36 +153,39 @@ impl<T: Operand> Work for Image<'_, T> {
         let Proven { map, offset, bases, tiles, requantize, channels, .. } = self.layer;
         map.fill(self.input, self.map, |word| T::from_raw(word + offset));
         let (mut sums, mut tally) = (Sums::default(), Tally::default());
+        let pixels = bases.len();
+        let count = pixels.div_ceil(S::PIXELS);
         for block in &tiles.blocks {
             let weights = &tiles.weights[block.weights.clone()];
-            each_tile(bases, S::PIXELS, |pixel, bases, pixels| {
-                let bases = bases.map(|base| base + block.inputs);
-                let bases = &bases[..pixels];
+            let steps = tiles.steps.all();
+            let mut first = 0;
+            // Tiles as equal as can be.
+            for left in (1..=count).rev() {
+                let len = (pixels - first).div_ceil(left);
+                let mut starts = [0; PIXELS];
+                for p in 0..len {
+                    starts[p] = bases[first + p] as usize + block.inputs;
+                }
+                let starts = &starts[..len];
                 if tiles.depthwise {
-                    depthwise(self.map, bases, tiles.steps.all(), weights, &mut sums);
+                    depthwise(self.map, starts, steps, weights, &mut sums);
                 } else {
-                    simd.tile(
-                        self.map,
-                        bases,
-                        tiles.steps.all(),
-                        weights,
-                        block.vectors,
-                        &mut sums,
-                    );
+                    simd.tile(self.map, starts, steps, weights, block.vectors, &mut sums);
                 }
                 for of_tile in 0..block.vectors {
-                    let outputs = block.channels.start + of_tile * LANES..block.channels.end;
+                    let start = block.channels.start + of_tile * LANES;
                     let place = Place {
                         vector: block.first + of_tile,
                         of_tile,
-                        pixels,
-                        first: pixel * channels + outputs.start,
-                        lanes: outputs.len().min(LANES),
+                        pixels: len,
+                        first: first * channels + start,
+                        lanes: (block.channels.end - start).min(LANES),
                     };
                     requantize.apply(&mut sums, place, self.draws, &mut tally, self.events);
                     requantize.write(&sums, place, self.output);
                 }
-            });
+                first += len;
+            }
         }
         tally.add_to(self.events, requantize.overflow());
     }
@@ -194,29 +201,17 @@ fn depthwise<T: Operand>(
     weights: &[T::Weight],
     sums: &mut Sums,
 ) {
-    for (&base, sums) in bases.iter().zip(&mut sums.0) {
+    let taps = taps.offsets();
+    for p in 0..bases.len() {
         let mut vector = [0i32; LANES];
-        for (&tap, weights) in taps.offsets().iter().zip(weights.as_chunks::<LANES>().0) {
-            let operands = &input[base + tap as usize..][..LANES];
+        for tap in 0..taps.len() {
+            let operands = &input[bases[p] + taps[tap] as usize..][..LANES];
+            let weights = &weights[tap * LANES..][..LANES];
             for n in 0..LANES {
                 vector[n] = vector[n].wrapping_add(operands[n].times(weights[n]));
             }
         }
-        sums[0] = vector;
-    }
-}
-
-/// Cuts the pixels into tiles of at most `most`, as equal as can be: calls `visit` with the first
-/// pixel, the bases, and the number of pixels.
-#[inline(always)]
-fn each_tile(bases: &[u32], most: usize, mut visit: impl FnMut(usize, [usize; 8], usize)) {
-    let tiles = bases.len().div_ceil(most);
-    let mut first = 0;
-    for left in (1..=tiles).rev() {
-        let pixels = (bases.len() - first).div_ceil(left);
-        let at = |p: usize| bases[first + p.min(pixels - 1)] as usize;
-        visit(first, std::array::from_fn(at), pixels);
-        first += pixels;
+        sums.0[p][0] = vector;
     }
 }
 

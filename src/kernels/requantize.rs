@@ -261,11 +261,17 @@ impl Requantize {
     pub fn write(&self, sums: &Sums, place: Place, words: &mut Words) {
         with_words!(words.buffer_mut(), words => {
             for pixel in 0..place.pixels {
-                let out = sums.0[pixel][place.of_tile].map(|word| Word::from_raw(word.into()));
-                let slot = &mut words[place.first + pixel * self.channels..];
-                match slot.first_chunk_mut() {
-                    Some(slot) if place.lanes == LANES => *slot = out,
-                    _ => slot[..place.lanes].copy_from_slice(&out[..place.lanes]),
+                let vector = &sums.0[pixel][place.of_tile];
+                let slots = &mut words[place.first + pixel * self.channels..][..place.lanes];
+                if place.lanes == LANES {
+                    let slots = &mut slots[..LANES];
+                    for n in 0..LANES {
+                        slots[n] = Word::from_raw(vector[n].into());
+                    }
+                } else {
+                    for n in 0..place.lanes {
+                        slots[n] = Word::from_raw(vector[n].into());
+                    }
                 }
             }
         });
@@ -298,7 +304,7 @@ impl Rounding {
             _ => None,
         };
         let float = |channel| match scheme(channel) {
-            Some(Scheme::Float32 { scale }) => Some(scale),
+            Some(Scheme::Float32 { scale, zero_point: 0.0 }) => Some(scale),
             _ => None,
         };
         let near = |channel| {

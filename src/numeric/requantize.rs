@@ -35,7 +35,7 @@ pub struct Requantizer {
 pub(crate) enum Scheme {
     Shift { acc_frac: i32, output: Cast },
     MultiplierShift(MultiplierShift),
-    Float32 { scale: f32 },
+    Float32 { scale: f32, zero_point: f32 },
     Float64 { scale: f64 },
 }
 
@@ -111,10 +111,16 @@ impl Requantizer {
     /// `float32` with a scale in units of the output's raw words for each unit of the
     /// accumulator's.
     pub fn float32(scale: f32, output: Format) -> Result<Self> {
+        Self::float32_stored(scale, 0, output)
+    }
+
+    /// `float32` that rounds the stored word, product and zero point added in float32: ONNX
+    /// Runtime's `QLinearMul`.
+    pub fn float32_stored(scale: f32, zero_point: i64, output: Format) -> Result<Self> {
         if !(scale.is_normal() && scale > 0.0) {
             return Err(scale_error(scale.into()));
         }
-        Ok(Self::of(Scheme::Float32 { scale }, output))
+        Ok(Self::of(Scheme::Float32 { scale, zero_point: zero_point as f32 }, output))
     }
 
     /// The float64 product with a scale in units of the output's raw words for each unit of the
@@ -154,8 +160,9 @@ impl Requantizer {
         let word = match self.scheme {
             Scheme::Shift { acc_frac, output } => output.apply(acc.into(), acc_frac, random),
             Scheme::MultiplierShift(scheme) => scheme.apply(acc),
-            Scheme::Float32 { scale } => {
-                multiplied(acc, (acc as f32 * scale).round_ties_even() as i128)
+            Scheme::Float32 { scale, zero_point } => {
+                let stored = (acc as f32 * scale + zero_point).round_ties_even();
+                multiplied(acc, stored as i128 - zero_point as i128)
             }
             Scheme::Float64 { scale } => multiplied(acc, (acc as f64 * scale).round() as i128),
         };

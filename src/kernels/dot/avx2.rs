@@ -3,7 +3,7 @@
 use super::operand::{Operand, Simd, StepRange, Sums, Work};
 use super::portable::Portable;
 
-/// Proof that the processor has AVX2, BMI2 and POPCNT.
+/// Proof that the processor has AVX2, BMI2, FMA and POPCNT.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Avx2(());
 
@@ -14,6 +14,7 @@ impl Avx2 {
         if is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("bmi2")
             && is_x86_feature_detected!("popcnt")
+            && is_x86_feature_detected!("fma")
         {
             return Some(Self(()));
         }
@@ -23,7 +24,7 @@ impl Avx2 {
     /// Runs `work`, inlined into a function compiled for the instruction set.
     pub fn run(self, work: impl Work) {
         #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx2,bmi2,popcnt")]
+        #[target_feature(enable = "avx2,bmi2,popcnt,fma")]
         fn run(simd: Avx2, work: impl Work) {
             work.run(simd);
         }

@@ -29,7 +29,7 @@ impl Avx512 {
     /// Runs `work`, inlined into a function compiled for the instruction set.
     pub fn run(self, work: impl Work) {
         #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx2,bmi2,popcnt,avx512f,avx512bw,avx512dq,avx512vl")]
+        #[target_feature(enable = "avx2,bmi2,popcnt,fma,avx512f,avx512bw,avx512dq,avx512vl")]
         #[target_feature(enable = "avx512vnni,avx512bitalg,avx512vpopcntdq")]
         fn run(simd: Avx512, work: impl Work) {
             work.run(simd);

@@ -11,7 +11,7 @@ mod operand;
 mod pack;
 mod portable;
 
-pub(crate) use operand::{LANES, Operand, Simd, StepRange, Steps, Sums, Vector, Work};
+pub(crate) use operand::{LANES, Operand, PIXELS, Simd, StepRange, Steps, Sums, Vector, Work};
 pub(crate) use pack::{Blocks, Gather, Packed};
 
 /// An operand type and the type that holds a sum of its products.

@@ -377,6 +377,7 @@ impl Graph {
         let map = self.operand(inputs, 0, 1)?;
         let to = self.result(inputs, 3, &map)?;
         let node = self.average_pool(name, attributes, &map)?;
+        self.quantization.on_words.insert(node);
         Ok(self.words(node, map.axes, to))
     }
 
@@ -390,7 +391,7 @@ impl Graph {
         let to = self.result(inputs, 3, &map)?;
         let opset = attributes.int("opset", self.opset);
         let node = self.softmax(name, attributes, &map, opset)?;
-        self.quantization.softmaxes.insert(node);
+        self.quantization.on_words.insert(node);
         Ok(self.words(node, map.axes, to))
     }
 

@@ -118,8 +118,11 @@ impl Planes {
         for row in 0..map.rows() {
             let blocks = map.row(row);
             for digit in 0..self.0.rows() {
-                let pairs = blocks.iter().zip(self.0.row(digit));
-                sum += pairs.map(|(a, b)| u64::from((a & b).count_ones())).sum::<u64>() << digit;
+                let (plane, mut pairs) = (self.0.row(digit), 0);
+                for block in 0..blocks.len() {
+                    pairs += u64::from((blocks[block] & plane[block]).count_ones());
+                }
+                sum += pairs << digit;
             }
         }
         sum

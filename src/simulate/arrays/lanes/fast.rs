@@ -11,6 +11,8 @@
 //! * Where nothing is skipped, element (0, 0) stands for all.
 //! * Rows and columns beyond the layer's pixels and output channels never have an output.
 
+#![allow(clippy::needless_range_loop, reason = "plain loops are inlined for any instruction set")]
+
 use crate::hardware::{Lanes, SyncGroup};
 use crate::simulate::arrays::lanes::grid::{Grid, Sync};
 use crate::simulate::arrays::lanes::masks::Masks;
@@ -63,11 +65,13 @@ impl Cost {
     #[inline(always)]
     fn apply(self, line: &mut [u16]) {
         if self.round_up != 0 {
-            for cost in &mut *line {
-                *cost = ((u32::from(*cost + self.round_up) * self.reciprocal) >> 16) as u16;
+            for n in 0..line.len() {
+                line[n] = ((u32::from(line[n] + self.round_up) * self.reciprocal) >> 16) as u16;
             }
         }
-        line.iter_mut().for_each(|cost| *cost = self.empty.max(*cost));
+        for n in 0..line.len() {
+            line[n] = self.empty.max(line[n]);
+        }
     }
 }
 
@@ -122,20 +126,26 @@ impl Line {
             let tiles = self.rows.div_ceil(self.lanes);
             costs.clear();
             costs.resize(tiles * chunks * self.lanes, 0);
-            for (index, line) in costs.chunks_exact_mut(self.lanes).enumerate() {
-                let tile = index / chunks;
+            let pieces = lanes.chunk.div_ceil(16);
+            for tile in 0..tiles {
                 let used = self.lanes.min(self.rows - tile * self.lanes);
-                for piece in masks.chunk(tile, index % chunks) {
-                    for (cost, mask) in line[..used].iter_mut().zip(piece) {
-                        *cost += mask.count_ones() as u16;
+                for chunk in 0..chunks {
+                    let line = &mut costs[(tile * chunks + chunk) * self.lanes..][..used];
+                    let words = masks.words(tile, chunk);
+                    for piece in 0..pieces {
+                        let words = &words[piece * self.lanes..][..used];
+                        for n in 0..used {
+                            line[n] += words[n].count_ones() as u16;
+                        }
                     }
+                    cost.apply(line);
                 }
-                cost.apply(&mut line[..used]);
             }
             for _ in 0..self.repeats[1] {
-                for tile in costs.chunks_exact(chunks * self.lanes) {
+                for tile in 0..tiles {
                     for _ in 0..self.repeats[0] {
-                        for line in tile.chunks_exact(self.lanes) {
+                        for chunk in tile * chunks..(tile + 1) * chunks {
+                            let line = &costs[chunk * self.lanes..][..self.lanes];
                             grid.send(line, lanes.broadcast_interval);
                         }
                     }
@@ -187,16 +197,16 @@ pub(super) fn both_cycles(
                         false => [pixels, channels],
                     };
                     let pairs = PairsOfChunk { pieces, outer: outer_words, inner: inner_words };
-                    let of_line = |line: usize, first: usize| -> Costs {
-                        let used = if line < used_outer { used_inner } else { 0 };
-                        pairs.costs(line, first, used, cost)
-                    };
+                    let used = |line: usize| if line < used_outer { used_inner } else { 0 };
                     if sync == Sync::Each {
                         costs.clear();
                         costs.resize(outer * inner, 0);
-                        for (line, costs) in costs.chunks_exact_mut(inner).enumerate() {
-                            for (part, costs) in costs.chunks_mut(PART).enumerate() {
-                                costs.copy_from_slice(&of_line(line, part * PART)[..costs.len()]);
+                        for line in 0..outer {
+                            for first in (0..inner).step_by(PART) {
+                                let len = PART.min(inner - first);
+                                let of_part = pairs.costs(line, first, used(line), cost);
+                                costs[line * inner + first..][..len]
+                                    .copy_from_slice(&of_part[..len]);
                             }
                         }
                         grid.send(costs, lanes.broadcast_interval);
@@ -204,14 +214,22 @@ pub(super) fn both_cycles(
                     }
                     grid.send_to_units(lanes.broadcast_interval, |unit, backlog, elapsed| {
                         let mut slowest = [0; PART];
-                        for (line, backlog) in backlog.chunks_exact_mut(inner).enumerate() {
-                            let line = unit + line;
-                            for (part, backlog) in backlog.chunks_mut(PART).enumerate() {
-                                let costs = of_line(line, part * PART);
+                        for line in 0..backlog.len() / inner {
+                            let mut first = 0;
+                            while first < inner {
+                                let len = PART.min(inner - first);
+                                let backlog = &mut backlog[line * inner + first..][..len];
+                                let costs =
+                                    pairs.costs(unit + line, first, used(unit + line), cost);
                                 receive(backlog, &costs, elapsed, &mut slowest);
+                                first += PART;
                             }
                         }
-                        slowest.into_iter().max().unwrap_or(0)
+                        let mut largest = 0;
+                        for n in 0..PART {
+                            largest = slowest[n].max(largest);
+                        }
+                        largest
                     });
                 }
             }
@@ -247,16 +265,14 @@ impl PairsOfChunk<'_> {
         for piece in 0..self.pieces {
             let mask = self.outer[piece * outer + line];
             let words = &self.inner[piece * inner..][..inner][first..];
-            match words.first_chunk::<PART>() {
-                Some(words) => {
-                    for (cost, word) in costs.iter_mut().zip(words) {
-                        *cost += (word & mask).count_ones() as u16;
-                    }
+            if words.len() >= PART {
+                let words = &words[..PART];
+                for n in 0..PART {
+                    costs[n] += (words[n] & mask).count_ones() as u16;
                 }
-                None => {
-                    for (cost, word) in costs.iter_mut().zip(words) {
-                        *cost += (word & mask).count_ones() as u16;
-                    }
+            } else {
+                for n in 0..words.len() {
+                    costs[n] += (words[n] & mask).count_ones() as u16;
                 }
             }
         }
@@ -272,14 +288,16 @@ impl PairsOfChunk<'_> {
 /// so far.
 #[inline(always)]
 fn receive(backlog: &mut [u16], costs: &Costs, elapsed: u16, slowest: &mut Costs) {
-    let step = |backlog: &mut [u16]| {
-        for ((backlog, cost), slowest) in backlog.iter_mut().zip(costs).zip(slowest) {
-            *backlog = backlog.saturating_sub(elapsed) + cost;
-            *slowest = (*backlog).max(*slowest);
+    if backlog.len() == PART {
+        let backlog = &mut backlog[..PART];
+        for n in 0..PART {
+            backlog[n] = backlog[n].saturating_sub(elapsed) + costs[n];
+            slowest[n] = backlog[n].max(slowest[n]);
         }
-    };
-    match backlog.first_chunk_mut::<PART>() {
-        Some(backlog) => step(backlog),
-        None => step(backlog),
+    } else {
+        for n in 0..backlog.len() {
+            backlog[n] = backlog[n].saturating_sub(elapsed) + costs[n];
+            slowest[n] = backlog[n].max(slowest[n]);
+        }
     }
 }

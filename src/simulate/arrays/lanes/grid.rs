@@ -1,5 +1,7 @@
 //! The state of the processing elements, kept relative to the chunks that they receive.
 
+#![allow(clippy::needless_range_loop, reason = "plain loops are inlined for any instruction set")]
+
 /// Which elements of a grid receive their chunks together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Sync {
@@ -66,10 +68,12 @@ impl Grid {
             });
         }
         self.advance(interval);
-        let elements = self.backlog.iter_mut().zip(costs).zip(&self.elapsed);
-        for (((backlog, &cost), &elapsed), slowest) in elements.zip(&mut self.slowest) {
-            *backlog = backlog.saturating_sub(elapsed) + cost;
-            *slowest = *backlog;
+        let elements = self.backlog.len();
+        let (backlog, elapsed) = (&mut self.backlog[..elements], &self.elapsed[..elements]);
+        let (slowest, costs) = (&mut self.slowest[..elements], &costs[..elements]);
+        for n in 0..elements {
+            backlog[n] = backlog[n].saturating_sub(elapsed[n]) + costs[n];
+            slowest[n] = backlog[n];
         }
         self.finish();
     }
@@ -85,9 +89,9 @@ impl Grid {
     ) {
         self.advance(interval);
         let line = self.backlog.len() / self.sent.len();
-        let units = self.backlog.chunks_exact_mut(line).zip(&self.elapsed);
-        for (unit, ((backlog, &elapsed), slowest)) in units.zip(&mut self.slowest).enumerate() {
-            *slowest = receive(unit, backlog, elapsed);
+        for unit in 0..self.sent.len() {
+            let backlog = &mut self.backlog[unit * line..][..line];
+            self.slowest[unit] = receive(unit, backlog, self.elapsed[unit]);
         }
         self.finish();
     }
@@ -100,12 +104,11 @@ impl Grid {
         self.started = true;
         let units = self.sent.len();
         let finished = &self.finished[self.slot * units..][..units];
-        for ((sent, elapsed), &finished) in
-            self.sent.iter_mut().zip(&mut self.elapsed).zip(finished)
-        {
-            let next = sent.saturating_add(interval).max(finished);
-            *elapsed = u16::try_from(next - *sent).unwrap_or(u16::MAX);
-            *sent = next;
+        for unit in 0..units {
+            let sent = self.sent[unit];
+            let next = sent.saturating_add(interval).max(finished[unit]);
+            self.elapsed[unit] = (next - sent).min(u16::MAX.into()) as u16;
+            self.sent[unit] = next;
         }
     }
 
@@ -114,9 +117,8 @@ impl Grid {
     fn finish(&mut self) {
         let units = self.sent.len();
         let finished = &mut self.finished[self.slot * units..][..units];
-        for ((finished, &sent), &slowest) in finished.iter_mut().zip(&self.sent).zip(&self.slowest)
-        {
-            *finished = sent + u64::from(slowest);
+        for unit in 0..units {
+            finished[unit] = self.sent[unit] + u64::from(self.slowest[unit]);
         }
         self.slot = if (self.slot + 1) * units == self.finished.len() { 0 } else { self.slot + 1 };
     }
@@ -131,10 +133,10 @@ impl Grid {
 /// One chunk for one unit: `backlog ← max(backlog − elapsed, 0) + cost`; returns the largest.
 #[inline(always)]
 fn receive(backlog: &mut [u16], costs: &[u16], elapsed: u16) -> u16 {
-    let mut slowest = 0;
-    for (backlog, &cost) in backlog.iter_mut().zip(costs) {
-        *backlog = backlog.saturating_sub(elapsed) + cost;
-        slowest = (*backlog).max(slowest);
+    let (mut slowest, costs) = (0, &costs[..backlog.len()]);
+    for n in 0..backlog.len() {
+        backlog[n] = backlog[n].saturating_sub(elapsed) + costs[n];
+        slowest = backlog[n].max(slowest);
     }
     slowest
 }
