@@ -6,6 +6,7 @@
 use crate::kernels::blocks::{self, BlockEpilogue, Source};
 use crate::kernels::narrow::magnitude;
 use crate::kernels::output::PreparedEpilogue;
+use crate::kernels::requantize::{FAR, nearest};
 use crate::kernels::{Epilogue, LayerDraws, Site};
 use crate::numeric::{Events, Format, Requantizer};
 use crate::tensor::{Shape, Word, Words, with_words};
@@ -130,8 +131,9 @@ pub fn scaled_add<'a>(
     let mut terms = inputs.clone();
     if let ScaledSum::Float32 { ratios, zero_points, zero_point } = *sum
         && let (Some(a), Some(b), None) = (terms.next(), terms.next(), terms.next())
-        && let Some(prepared) = BlockEpilogue::new(epilogue, to, Scaled::LARGEST as u128)
-        && prepared.holds(Scaled::LARGEST as i32)
+        && let Some(prepared) = BlockEpilogue::new(epilogue, to, 2 * FAR as u128)
+        && zero_point.abs() < i64::from(FAR / 2)
+        && prepared.holds(FAR / 2)
         && [a, b].iter().all(|input| input.format().bits() <= Scaled::BITS)
     {
         let constant = constant(&ratios, &zero_points, zero_point);
@@ -261,8 +263,6 @@ struct Scaled<'a> {
 }
 
 impl Scaled<'_> {
-    /// Sums are held to this magnitude, which words of the output are far below.
-    const LARGEST: f32 = (1 << 28) as f32;
     /// Words of inputs, at most: with a zero point they are exact in float32.
     const BITS: u32 = 17;
 }
@@ -276,8 +276,7 @@ impl Source for Scaled<'_> {
         blocks::load(self.terms[1], first, &mut other[..len], |slot, word| *slot = word);
         for n in 0..len {
             let stored = [(block[n] + self.zeros[0]) as f32, (other[n] + self.zeros[1]) as f32];
-            let sum = scaled(&stored, &self.ratios, self.constant).round_ties_even();
-            block[n] = sum.max(-Self::LARGEST).min(Self::LARGEST) as i32 - self.zero;
+            block[n] = nearest(scaled(&stored, &self.ratios, self.constant)) - self.zero;
         }
     }
 }

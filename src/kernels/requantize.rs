@@ -192,8 +192,7 @@ impl Requantize {
                 self.lanes(sums, place, tally, |value| {
                     let mut rounded = [0; LANES];
                     for n in 0..LANES {
-                        let scaled = (value[n] as f32 * scale[n]).round_ties_even();
-                        rounded[n] = scaled.max(-FAR).min(FAR) as i32;
+                        rounded[n] = nearest(value[n] as f32 * scale[n]);
                     }
                     (rounded, [0; LANES])
                 });
@@ -278,10 +277,21 @@ impl Requantize {
     }
 }
 
-/// Beyond any word that a float requantizer's lanes give, and exact in `f32`.
-const FAR: f32 = (1 << 30) as f32;
-/// The largest magnitude of the words of a float requantizer's lanes.
-const NEAR: i64 = 1 << 24;
+/// Beyond any word that a float requantizer's lanes give.
+pub(crate) const FAR: i32 = 1 << 22;
+
+/// The nearest integer, halves to even, of a number, which is held to ±[`FAR`].
+///
+/// Added to 1.5 · 2^23, whose unit in the last place is 1, a number up to 2^22 is rounded to an
+/// integer by the sum itself, whose low bits it is.
+#[inline(always)]
+pub(crate) fn nearest(value: f32) -> i32 {
+    const MAGIC: f32 = (3 << 22) as f32;
+    let far = FAR as f32;
+    let value = if value > far { far } else { value };
+    let value = if value < -far { -far } else { value };
+    (value + MAGIC).to_bits().wrapping_sub(MAGIC.to_bits()) as i32
+}
 
 impl Rounding {
     /// `None` if lanes of 32 bits do not hold what happens inside.
@@ -309,7 +319,7 @@ impl Rounding {
         };
         let near = |channel| {
             let range = requantizer(channel).map(|requantizer| requantizer.range());
-            range.is_some_and(|range| range.iter().all(|end| end.abs() <= NEAR))
+            range.is_some_and(|range| range.iter().all(|end| end.abs() < i64::from(FAR)))
         };
         if channels().all(|channel| shift(channel).is_some()) {
             let shift = |channel: usize| shift(channel).unwrap_or_default();
@@ -418,4 +428,19 @@ fn lanes<T: Copy>(
     value: impl Fn(usize) -> T,
 ) -> [T; LANES] {
     channels.map(|channel| channel.map_or(rest, &value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_integer_is_that_of_the_standard_library() {
+        let halves = (-4000..4000).map(|n| n as f32 / 2.0);
+        let large = [4_194_303.5, 4_194_304.0, 1e9, 2_097_151.5].into_iter();
+        for value in halves.chain(large.clone()).chain(large.map(|value: f32| -value)) {
+            let held = value.clamp(-(FAR as f32), FAR as f32);
+            assert_eq!(nearest(value), held.round_ties_even() as i32, "{value}");
+        }
+    }
 }

@@ -68,7 +68,10 @@ pub(crate) fn deterministic(cast: &Cast) -> bool {
 pub(crate) fn geometries() -> impl Strategy<Value = ConvGeometry> {
     let pair = |range: RangeInclusive<usize>| [range.clone(), range];
     let window = (pair(1..=3), pair(1..=2), [0usize..=2, 0..=2, 0..=2, 0..=2], pair(1..=2));
-    let channels = (select(&[1usize, 1, 2, 3][..]), 1usize..=4, 1usize..=20);
+    let channels = prop_oneof![
+        4 => (select(&[1usize, 1, 2, 3][..]), 1usize..=4, 1usize..=20),
+        1 => (14usize..=40, Just(1), 1usize..=2),
+    ];
     (window, channels, pair(1..=6)).prop_filter_map("the kernel is larger than the map", |g| {
         let ((kernel, stride, padding, dilation), (groups, inputs, outputs), [height, width]) = g;
         let window = Window { kernel, stride, padding, dilation };

@@ -1,7 +1,7 @@
 //! The micro-kernels for AVX-512 with VNNI: groups of four bytes and pairs of 16-bit words.
 
 use super::avx2::Avx2;
-use super::operand::{Operand, PIXELS, Simd, StepRange, Sums, VECTORS, Work};
+use super::operand::{Halves, Operand, PIXELS, Simd, StepRange, Sums, VECTORS, Work};
 
 /// Proof that the processor has AVX-512 F, BW, DQ, VL, VNNI, BITALG and VPOPCNTDQ.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -91,6 +91,18 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn ones(self, words: Halves) -> Halves {
+        #[cfg(target_arch = "x86_64")]
+        #[allow(unsafe_code)]
+        // SAFETY: the token exists only if the processor has AVX-512 VL and BITALG.
+        unsafe {
+            x86::ones(words)
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        super::portable::Portable.ones(words)
+    }
+
+    #[inline(always)]
     fn deposit(self, bits: u64, mask: u64) -> u64 {
         self.0.deposit(bits, mask)
     }
@@ -102,7 +114,20 @@ mod x86 {
 
     use std::arch::x86_64::*;
 
-    use crate::kernels::dot::operand::{Operand, Sums};
+    use crate::kernels::dot::operand::{Halves, Operand, Sums};
+
+    /// Number of ones of each word.
+    #[target_feature(enable = "avx2,avx512bitalg,avx512vl")]
+    #[inline]
+    #[allow(unsafe_code)]
+    pub fn ones(mut words: Halves) -> Halves {
+        // SAFETY: sixteen words of two bytes are read and written.
+        unsafe {
+            let ones = _mm256_popcnt_epi16(_mm256_loadu_si256(words.as_ptr().cast()));
+            _mm256_storeu_si256(words.as_mut_ptr().cast(), ones);
+        }
+        words
+    }
 
     /// `V` registers of 16 sums a pixel.
     ///

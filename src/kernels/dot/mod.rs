@@ -11,8 +11,11 @@ mod operand;
 mod pack;
 mod portable;
 
-pub(crate) use operand::{LANES, Operand, PIXELS, Simd, StepRange, Steps, Sums, Vector, Work};
+pub(crate) use operand::{
+    Halves, LANES, Operand, PIXELS, Simd, StepRange, Steps, Sums, Vector, Work,
+};
 pub(crate) use pack::{Blocks, Gather, Packed};
+pub(crate) use portable::Portable;
 
 /// An operand type and the type that holds a sum of its products.
 pub(crate) trait Element: Copy + Default + PartialEq + Send + Sync + 'static {

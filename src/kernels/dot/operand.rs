@@ -3,6 +3,8 @@
 //!
 //! Sums are modular: right whenever the exact sum fits 32 bits, whatever a partial sum does.
 
+#![allow(clippy::needless_range_loop, reason = "plain loops are inlined for any instruction set")]
+
 use std::fmt::Debug;
 use std::ops::Range;
 
@@ -15,6 +17,9 @@ pub(crate) const PIXELS: usize = 8;
 
 /// One sum for each channel of a vector.
 pub(crate) type Vector = [i32; LANES];
+
+/// 16-bit words of as many lanes.
+pub(crate) type Halves = [u16; LANES];
 
 /// The sums of a tile: pixel by pixel, vector by vector.
 #[derive(Clone, Copy, Default, Debug)]
@@ -151,6 +156,19 @@ pub(crate) trait Simd: Copy {
         vectors: usize,
         sums: &mut Sums,
     );
+
+    /// Number of ones of each word.
+    #[inline(always)]
+    fn ones(self, mut words: Halves) -> Halves {
+        for n in 0..LANES {
+            let word = words[n];
+            let pairs = word - (word >> 1 & 0x5555);
+            let nibbles = (pairs & 0x3333) + (pairs >> 2 & 0x3333);
+            let bytes = (nibbles + (nibbles >> 4)) & 0x0f0f;
+            words[n] = (bytes + (bytes >> 8)) & 0x1f;
+        }
+        words
+    }
 
     /// The low bits of `bits`, one by one, where `mask` has ones; zeros elsewhere.
     #[inline(always)]

@@ -108,13 +108,13 @@ struct Counting<'a> {
 
 impl Work for Counting<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, simd: S) {
         let Self { model: ArrayModel { family, pairs, .. }, activations, .. } = self;
         let of_image = pairs.count(activations);
         let macs = pairs.classify(&of_image);
         *self.counts = match family {
             Family::Systolic(model) => model.count(macs),
-            Family::Lanes(model) => model.count(activations, &of_image, macs, self.scratch),
+            Family::Lanes(model) => model.count(simd, activations, &of_image, macs, self.scratch),
         };
     }
 }

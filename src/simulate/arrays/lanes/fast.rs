@@ -14,6 +14,7 @@
 #![allow(clippy::needless_range_loop, reason = "plain loops are inlined for any instruction set")]
 
 use crate::hardware::{Lanes, SyncGroup};
+use crate::kernels::{Halves, Simd};
 use crate::simulate::arrays::lanes::grid::{Grid, Sync};
 use crate::simulate::arrays::lanes::masks::Masks;
 use crate::simulate::arrays::lanes::{Sizes, chunk_cycles, chunks, lookahead};
@@ -116,7 +117,13 @@ impl Line {
 
     /// Cycles from the bitmaps of the skipped operand by group.
     #[inline(always)]
-    pub(super) fn cycles(&self, lanes: &Lanes, maps: &[Bitmap], scratch: &mut LanesScratch) -> u64 {
+    pub(super) fn cycles(
+        &self,
+        simd: impl Simd,
+        lanes: &Lanes,
+        maps: &[Bitmap],
+        scratch: &mut LanesScratch,
+    ) -> u64 {
         let cost = Cost::new(lanes);
         let LanesScratch { masks, costs, grid } = scratch;
         grid.reset(1, self.lanes, self.sync, self.lookahead);
@@ -134,8 +141,14 @@ impl Line {
                     let words = masks.words(tile, chunk);
                     for piece in 0..pieces {
                         let words = &words[piece * self.lanes..][..used];
-                        for n in 0..used {
-                            line[n] += words[n].count_ones() as u16;
+                        let mut first = 0;
+                        while first < used {
+                            let len = PART.min(used - first);
+                            let ones = simd.ones(part(&words[first..][..len]));
+                            for n in 0..len {
+                                line[first + n] += ones[n];
+                            }
+                            first += len;
                         }
                     }
                     cost.apply(line);
@@ -160,6 +173,7 @@ impl Line {
 /// those are the sync groups.
 #[inline(always)]
 pub(super) fn both_cycles(
+    simd: impl Simd,
     lanes: &Lanes,
     sizes: &Sizes,
     activations: &[Bitmap],
@@ -177,6 +191,7 @@ pub(super) fn both_cycles(
     let [chunks, _] = chunks(lanes, sizes);
     let pieces = lanes.chunk.div_ceil(16);
     let cost = Cost::new(lanes);
+    let whole = cost.round_up == 0;
     let LanesScratch { masks, costs, grid } = scratch;
     grid.reset(outer, inner, sync, lookahead(lanes, sizes));
     for (map, weights) in activations.iter().zip(weights) {
@@ -204,7 +219,7 @@ pub(super) fn both_cycles(
                         for line in 0..outer {
                             for first in (0..inner).step_by(PART) {
                                 let len = PART.min(inner - first);
-                                let of_part = pairs.costs(line, first, used(line), cost);
+                                let of_part = pairs.costs(simd, line, first, used(line), cost);
                                 costs[line * inner + first..][..len]
                                     .copy_from_slice(&of_part[..len]);
                             }
@@ -214,22 +229,34 @@ pub(super) fn both_cycles(
                     }
                     grid.send_to_units(lanes.broadcast_interval, |unit, backlog, elapsed| {
                         let mut slowest = [0; PART];
+                        if whole && pieces == 1 && inner == PART && used_inner == PART {
+                            let lines = (used_outer.max(unit) - unit).min(backlog.len() / PART);
+                            let outer = &outer_words[unit.min(used_outer)..][..lines];
+                            let inner = part(inner_words);
+                            let backlog = backlog.as_chunks_mut::<PART>().0;
+                            whole_lines(
+                                simd,
+                                backlog,
+                                outer,
+                                &inner,
+                                elapsed,
+                                cost.empty,
+                                &mut slowest,
+                            );
+                            return largest(&slowest);
+                        }
                         for line in 0..backlog.len() / inner {
                             let mut first = 0;
                             while first < inner {
                                 let len = PART.min(inner - first);
                                 let backlog = &mut backlog[line * inner + first..][..len];
                                 let costs =
-                                    pairs.costs(unit + line, first, used(unit + line), cost);
+                                    pairs.costs(simd, unit + line, first, used(unit + line), cost);
                                 receive(backlog, &costs, elapsed, &mut slowest);
                                 first += PART;
                             }
                         }
-                        let mut largest = 0;
-                        for n in 0..PART {
-                            largest = slowest[n].max(largest);
-                        }
-                        largest
+                        largest(&slowest)
                     });
                 }
             }
@@ -242,7 +269,7 @@ pub(super) fn both_cycles(
 const PART: usize = 16;
 
 /// Cycles of a chunk for neighbours of a line.
-type Costs = [u16; PART];
+type Costs = Halves;
 
 /// One chunk of both operands: pieces with a word for every outer line and for every element of a
 /// line.
@@ -256,7 +283,7 @@ impl PairsOfChunk<'_> {
     /// Cycles of the elements of outer line `line` from `first` on: pairs by AND and popcount of
     /// the pieces, then cycles. Those from `used` on have no output and take none.
     #[inline(always)]
-    fn costs(&self, line: usize, first: usize, used: usize, cost: Cost) -> Costs {
+    fn costs(&self, simd: impl Simd, line: usize, first: usize, used: usize, cost: Cost) -> Costs {
         let mut costs = [0; PART];
         if first >= used {
             return costs;
@@ -265,15 +292,13 @@ impl PairsOfChunk<'_> {
         for piece in 0..self.pieces {
             let mask = self.outer[piece * outer + line];
             let words = &self.inner[piece * inner..][..inner][first..];
-            if words.len() >= PART {
-                let words = &words[..PART];
-                for n in 0..PART {
-                    costs[n] += (words[n] & mask).count_ones() as u16;
-                }
-            } else {
-                for n in 0..words.len() {
-                    costs[n] += (words[n] & mask).count_ones() as u16;
-                }
+            let mut pairs = part(words);
+            for n in 0..PART {
+                pairs[n] &= mask;
+            }
+            let ones = simd.ones(pairs);
+            for n in 0..PART {
+                costs[n] += ones[n];
             }
         }
         match used - first >= PART {
@@ -282,6 +307,64 @@ impl PairsOfChunk<'_> {
         }
         costs
     }
+}
+
+/// One chunk of one piece for lines of [`PART`] elements with a multiplier each: lines beyond
+/// `outer` have no output. The largest backlogs so far go to `slowest`.
+#[inline(always)]
+fn whole_lines(
+    simd: impl Simd,
+    backlog: &mut [Costs],
+    outer: &[u16],
+    inner: &Costs,
+    elapsed: u16,
+    empty: u16,
+    slowest: &mut Costs,
+) {
+    let mut most = *slowest;
+    for line in 0..backlog.len() {
+        let mut state = backlog[line];
+        let mut costs = [0; PART];
+        if line < outer.len() {
+            let mask = outer[line];
+            for n in 0..PART {
+                costs[n] = inner[n] & mask;
+            }
+            costs = simd.ones(costs);
+            for n in 0..PART {
+                costs[n] = costs[n].max(empty);
+            }
+        }
+        for n in 0..PART {
+            state[n] = state[n].saturating_sub(elapsed) + costs[n];
+            most[n] = most[n].max(state[n]);
+        }
+        backlog[line] = state;
+    }
+    *slowest = most;
+}
+
+/// The first words, and zeros where there are none.
+#[inline(always)]
+fn part(words: &[u16]) -> Costs {
+    let mut part = [0; PART];
+    if words.len() >= PART {
+        part.copy_from_slice(&words[..PART]);
+    } else {
+        for n in 0..words.len() {
+            part[n] = words[n];
+        }
+    }
+    part
+}
+
+#[inline(always)]
+fn largest(words: &Costs) -> u16 {
+    let mut largest = 0;
+    for n in 0..PART {
+        largest = words[n].max(largest);
+    }
+    largest
 }
 
 /// One chunk for elements of a line: `backlog ← max(backlog − elapsed, 0) + cost`, and the largest

@@ -26,6 +26,14 @@ impl Masks {
         self.words.resize(tiles * self.chunks * self.pieces * lanes, 0);
         for row in 0..map.rows() {
             let tile = row / lanes * self.chunks;
+            if chunk == 16 {
+                let (blocks, first) = (map.row(row), tile * lanes + row % lanes);
+                for index in 0..self.chunks {
+                    let bits = blocks[index / 4] >> (16 * (index % 4));
+                    self.words[first + index * lanes] = bits as u16;
+                }
+                continue;
+            }
             for index in 0..self.chunks {
                 let first = index * chunk;
                 let bits = bits(map.row(row), first, chunk.min(map.columns() - first));

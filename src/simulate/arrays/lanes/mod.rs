@@ -20,6 +20,7 @@ use masks::Masks;
 
 use crate::error::{Error, Result};
 use crate::hardware::{Lanes, Operand, SyncGroup, ZeroHandling, Zeros};
+use crate::kernels::{Portable, Simd};
 use crate::mapping::{Accesses, LayerProblem};
 use crate::simulate::Macs;
 use crate::simulate::arrays::{ArrayCounts, Pairs};
@@ -115,7 +116,8 @@ impl LanesModel {
             }
             Skip { activations: false, weights: true } => {
                 let line = Line::weights(lanes, &sizes);
-                Cycles::Fixed(line.cycles(lanes, weights, &mut LanesScratch::default()))
+                let scratch = &mut LanesScratch::default();
+                Cycles::Fixed(line.cycles(Portable, lanes, weights, scratch))
             }
             _ if wide => Cycles::Reference(weights.to_vec()),
             Skip { activations: true, weights: false } => Cycles::Activations,
@@ -143,14 +145,19 @@ impl LanesModel {
 
     /// Cycles of one image.
     #[inline(always)]
-    pub fn cycles(&self, activations: &[Bitmap], scratch: &mut LanesScratch) -> u64 {
+    pub(crate) fn cycles(
+        &self,
+        simd: impl Simd,
+        activations: &[Bitmap],
+        scratch: &mut LanesScratch,
+    ) -> u64 {
         let Self { lanes, sizes, .. } = self;
         match &self.cycles {
             Cycles::Fixed(cycles) => *cycles,
             Cycles::Activations => {
-                Line::activations(lanes, sizes).cycles(lanes, activations, scratch)
+                Line::activations(lanes, sizes).cycles(simd, lanes, activations, scratch)
             }
-            Cycles::Both(weights) => both_cycles(lanes, sizes, activations, weights, scratch),
+            Cycles::Both(weights) => both_cycles(simd, lanes, sizes, activations, weights, scratch),
             Cycles::Reference(weights) => {
                 reference_cycles(lanes, self.skip, sizes, activations, weights)
             }
@@ -159,8 +166,9 @@ impl LanesModel {
 
     /// Counts one image with these pairs and multiply-accumulates.
     #[inline(always)]
-    pub fn count(
+    pub(crate) fn count(
         &self,
+        simd: impl Simd,
         activations: &[Bitmap],
         pairs: &Pairs,
         macs: Macs,
@@ -168,7 +176,7 @@ impl LanesModel {
     ) -> ArrayCounts {
         let (buffers, metadata_bits) = self.buffer_bits(activations);
         ArrayCounts {
-            cycles: self.cycles(activations, scratch),
+            cycles: self.cycles(simd, activations, scratch),
             macs,
             buffers,
             register_bits: self.register_bits(pairs, macs),
