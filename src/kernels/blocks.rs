@@ -48,12 +48,17 @@ impl BlockEpilogue {
     #[inline(always)]
     fn apply(&self, block: &mut [i32]) -> [u32; 2] {
         let (mut over, mut under) = (0, 0);
+        if !self.shift.is_identity() {
+            for n in 0..block.len() {
+                let result = block[n].max(self.floor);
+                block[n] = self.shift.round(result);
+                under += u32::from(result != 0) & u32::from(block[n] == 0);
+            }
+        }
         for n in 0..block.len() {
-            let result = block[n].max(self.floor);
-            let rounded = self.shift.round(result);
+            let rounded = block[n].max(self.floor);
             let word = rounded.max(self.range[0]).min(self.range[1]);
             over += u32::from(word != rounded);
-            under += u32::from(result != 0) & u32::from(rounded == 0);
             block[n] = word.max(self.clamp[0]).min(self.clamp[1]);
         }
         [over, under]

@@ -19,8 +19,9 @@ pub(crate) struct Requantize {
     ends: Vec<Ends>,
     /// Smallest accumulator that the activation function does not cut off before the cast.
     floor: i32,
-    /// Bounds of the activation function.
+    /// Bounds of the activation function, and whether they cut anything off.
     clamp: [i32; 2],
+    clamps: bool,
     overflow: Overflow,
     output: Output,
     channels: usize,
@@ -32,6 +33,12 @@ struct Ends {
     start: Vector,
     low: Vector,
     high: Vector,
+}
+
+impl Ends {
+    fn contains_zero(&self) -> bool {
+        self.low.iter().all(|&low| low <= 0) && self.high.iter().all(|&high| high >= 0)
+    }
 }
 
 /// How lanes are rounded, by vector.
@@ -113,28 +120,35 @@ impl Requantize {
             Some((range, _)) => range,
             None => range(epilogue.cast),
         };
-        let ends = vectors.iter().map(|channels| Ends {
-            start: lanes(channels, 0, &start),
-            low: lanes(channels, i32::MIN, |channel| narrow(range(channel)[0])),
-            high: lanes(channels, i32::MAX, |channel| narrow(range(channel)[1])),
-        });
-        let rounding =
-            if epilogue.rectifies() && (0..mac.geometry.output.channels).any(|c| range(c)[0] > 0) {
-                None
-            } else {
-                Rounding::new(
-                    epilogue.cast,
-                    vectors,
-                    of_channel,
-                    mac.spec.accumulator.to().frac(),
-                    largest,
-                )
-            };
+        let ends: Vec<Ends> = vectors
+            .iter()
+            .map(|channels| Ends {
+                start: lanes(channels, 0, &start),
+                low: lanes(channels, 0, |channel| narrow(range(channel)[0])),
+                high: lanes(channels, 0, |channel| narrow(range(channel)[1])),
+            })
+            .collect();
+        let clamp = [low, high].map(narrow);
+        let clamps = |ends: &Ends| {
+            ends.low.iter().any(|&l| l < clamp[0]) || ends.high.iter().any(|&h| h > clamp[1])
+        };
+        let rounding = if !ends.iter().all(|ends| ends.contains_zero()) {
+            None
+        } else {
+            Rounding::new(
+                epilogue.cast,
+                vectors,
+                of_channel,
+                mac.spec.accumulator.to().frac(),
+                largest,
+            )
+        };
         Self {
             rounding: rounding.unwrap_or(Rounding::Words),
-            ends: ends.collect(),
             floor: if epilogue.rectifies() { 0 } else { i32::MIN },
-            clamp: [low, high].map(narrow),
+            clamp,
+            clamps: ends.iter().any(clamps),
+            ends,
             overflow: epilogue.cast.overflow(),
             output: Output::new(mac),
             channels: mac.geometry.output.channels,
@@ -210,7 +224,7 @@ impl Requantize {
         tally: &mut Tally,
         round: impl Fn(&Vector) -> (Vector, [u32; LANES]),
     ) {
-        let Ends { start, low, high } = &self.ends[place.vector];
+        let Ends { start, low, high } = self.ends[place.vector];
         let Tally { mut over, mut under, mut largest } = *tally;
         for pixel in 0..place.pixels {
             let mut value = sums.0[pixel][place.of_tile];
@@ -223,9 +237,13 @@ impl Requantize {
             for n in 0..LANES {
                 let word = rounded[n].max(low[n]).min(high[n]);
                 over[n] += u32::from(word != rounded[n]) | cut[n];
-                let vanished = (value[n] != 0) & (rounded[n] == 0) & (word == 0);
-                under[n] += u32::from(vanished) & !cut[n];
-                value[n] = word.max(self.clamp[0]).min(self.clamp[1]);
+                under[n] += u32::from(value[n] != 0) & u32::from(rounded[n] == 0) & !cut[n];
+                value[n] = word;
+            }
+            if self.clamps {
+                for n in 0..LANES {
+                    value[n] = value[n].max(self.clamp[0]).min(self.clamp[1]);
+                }
             }
             sums.0[pixel][place.of_tile] = value;
         }

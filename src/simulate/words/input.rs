@@ -92,6 +92,10 @@ impl Quick {
     }
 
     fn run(&self, layer: &BoundLayer, values: &[f32], words: &mut Words, events: &mut Events) {
+        /// Beyond all words.
+        const FAR: f64 = (1_u64 << 40) as f64;
+        /// A sum of this size is an integer, rounded half to even.
+        const MAGIC: f64 = (3_u64 << 51) as f64;
         let (channels, pixels) = (layer.shape().channels, layer.shape().pixels());
         let scale = layer.affine.as_ref().map_or(1.0, |affine| affine.scale(0));
         let [low, high] = self.range;
@@ -101,7 +105,8 @@ impl Quick {
                 let slots = words[channel..].iter_mut().step_by(channels);
                 for (slot, &value) in slots.zip(plane) {
                     let result = (f64::from(value / scale) * self.unit).max(self.floor);
-                    let rounded = result.round_ties_even();
+                    let held = result.clamp(-FAR, FAR);
+                    let rounded = (held + MAGIC) - MAGIC;
                     let word = rounded.max(low).min(high);
                     over += u64::from(word != rounded);
                     under += u64::from(result != 0.0 && rounded == 0.0);

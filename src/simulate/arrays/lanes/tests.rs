@@ -109,7 +109,7 @@ fn lanes() -> impl Strategy<Value = Lanes> {
 }
 
 fn case() -> impl Strategy<Value = Case> {
-    let sizes = (1_usize..3, 1_usize..12, 1_usize..12, 1_usize..140);
+    let sizes = (1_usize..3, 1_usize..40, 1_usize..40, 1_usize..140);
     (lanes(), sizes).prop_flat_map(|(lanes, (groups, pixels, channels, reduction))| {
         let maps = |rows| proptest::collection::vec(bitmap(rows, reduction), groups);
         (maps(pixels), maps(channels)).prop_map(move |(activations, weights)| Case {
