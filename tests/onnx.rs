@@ -16,7 +16,7 @@ use ndarray::{Array4, ArrayD};
 use ndarray_npy::ReadNpyExt;
 
 use damage::Damage;
-use rten_onnx::onnx::{ModelProto, TensorProto};
+use rten_onnx::onnx::{AttributeProto, AttributeType, ModelProto, TensorProto};
 
 /// By how much a float output may differ, of the largest.
 const FLOAT_TOLERANCE: f32 = 1e-5;
@@ -213,6 +213,30 @@ fn an_unknown_operator_is_named_with_its_node() {
     refused("line-float", &own(), domain, &["first", "org.example"]);
     let opset = |model: &mut ModelProto| model.opset_import[0].version = Some(8);
     refused("line-float", &own(), opset, &["opset 8"]);
+}
+
+/// A pooling of every fourth of 22 values: 6 windows of one value, the last at 20. The runtime
+/// refuses it too, or from opset 19 on begins before the map.
+#[test]
+fn windows_that_fall_short_of_the_map_are_refused() {
+    let pool = |model: &mut ModelProto| {
+        let nodes = &mut model.graph.as_mut().unwrap().node;
+        let pool = nodes.iter_mut().find(|n| n.op_type.as_deref() == Some("MaxPool")).unwrap();
+        pool.attribute.retain(|attribute| attribute.name.as_deref() != Some("pads"));
+        for attribute in &mut pool.attribute {
+            match attribute.name.as_deref() {
+                Some("kernel_shape") => attribute.ints = vec![1],
+                _ => attribute.ints = vec![4],
+            }
+        }
+        pool.attribute.push(AttributeProto {
+            name: Some("auto_pad".into()),
+            s: Some("SAME_UPPER".into()),
+            r#type: Some(AttributeType::STRING),
+            ..AttributeProto::default()
+        });
+    };
+    refused("line-float", &own(), pool, &["MaxPool", "auto_pad"]);
 }
 
 /// Sets an entry of every tensor's external data.
