@@ -351,9 +351,7 @@ fn part(words: &[u16]) -> Costs {
     if words.len() >= PART {
         part.copy_from_slice(&words[..PART]);
     } else {
-        for n in 0..words.len() {
-            part[n] = words[n];
-        }
+        part[..words.len()].copy_from_slice(words);
     }
     part
 }
