@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: test format lint conformance unit docs benches deny
+.PHONY: test format lint conformance unit docs benches deny capi
 
 test: format lint conformance unit docs benches
 
@@ -34,3 +34,7 @@ benches:
 deny:
 	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny
 	$(CARGO) deny check bans licenses sources
+
+# The C libraries, target/capi/libbittrue.a and .so; their header is src/verify/capi/bittrue.h.
+capi:
+	$(CARGO) rustc --locked --profile capi --lib --crate-type staticlib,cdylib

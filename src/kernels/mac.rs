@@ -146,20 +146,24 @@ impl MacKernel {
         draws: LayerDraws,
         events: &mut SiteEvents,
     ) {
-        let mac = Mac {
+        reference::mac_layer(&self.mac(), input, output, draws, events);
+    }
+
+    /// The layer that was prepared.
+    pub fn mac(&self) -> Mac<'_> {
+        Mac {
             spec: self.spec,
             geometry: self.geometry,
             order: &self.order,
             weights: &self.weights,
             bias: self.bias.as_ref().map(|(format, raw)| (*format, &raw[..])),
             requantizers: &self.requantizers,
-        };
-        reference::mac_layer(&mac, input, output, draws, events);
+        }
     }
 }
 
 /// Checks that the sites fit together.
-fn check_spec(spec: &MacSpec) -> Result<()> {
+pub(crate) fn check_spec(spec: &MacSpec) -> Result<()> {
     let operands = [("weights", spec.weights), ("activations", spec.activations)];
     for (site, format) in operands {
         if format.bits() > 32 {

@@ -117,6 +117,12 @@ impl BoundLayer {
         !matches!(self.step, Step::Host(_, false))
     }
 
+    /// Whether [`BoundNetwork::run_layer`] computes it: whether it is neither the host's nor the
+    /// network's input.
+    pub fn runs_alone(&self) -> bool {
+        !matches!(self.step, Step::Host(..) | Step::Input)
+    }
+
     /// The sites and kernel, if it is a multiply-accumulate layer.
     pub fn mac(&self) -> Option<&BoundMac> {
         match &self.step {
@@ -195,6 +201,11 @@ impl BoundNetwork {
             magnitudes: Vec::new(),
             folded: Vec::new(),
         }
+    }
+
+    /// The draws of stochastic rounding in layer `index` for an image.
+    pub fn draws(&self, index: usize, image: usize) -> LayerDraws {
+        LayerDraws::new(self.seed, index, image)
     }
 
     /// The layer of the network input, if there is exactly one.
