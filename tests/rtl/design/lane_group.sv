@@ -101,27 +101,27 @@ module lane_group #(
   end
 
   // The arriving chunk.
-  logic [CHUNK-1:0] inside;
+  logic [CHUNK-1:0] in_reach;
   logic [ROWS*CHUNK-1:0] x_counts;
   logic [COLUMNS*CHUNK-1:0] w_counts;
   logic [ROWS-1:0] row_present;
   logic [COLUMNS-1:0] column_present;
   genvar s, r, c, k;
   generate
-    for (k = 0; k < CHUNK; k = k + 1) begin : g_inside
-      assign inside[k] = first_element + k < reduction;
+    for (k = 0; k < CHUNK; k = k + 1) begin : g_in_reach
+      assign in_reach[k] = first_element + k < reduction;
     end
     for (r = 0; r < ROWS; r = r + 1) begin : g_row_present
       assign row_present[r] = first_pixel + r < pixels;
       for (k = 0; k < CHUNK; k = k + 1) begin : g_nonzero
-        assign x_counts[r*CHUNK+k] = inside[k] &
+        assign x_counts[r*CHUNK+k] = in_reach[k] &
             (SKIP_ACTIVATIONS == 0 || activations[(r*CHUNK+k)*ACTIVATION_BITS+:ACTIVATION_BITS] != 0);
       end
     end
     for (c = 0; c < COLUMNS; c = c + 1) begin : g_column_present
       assign column_present[c] = first_channel + c < channels;
       for (k = 0; k < CHUNK; k = k + 1) begin : g_nonzero
-        assign w_counts[c*CHUNK+k] = inside[k] &
+        assign w_counts[c*CHUNK+k] = in_reach[k] &
             (SKIP_WEIGHTS == 0 || weights[(c*CHUNK+k)*WEIGHT_BITS+:WEIGHT_BITS] != 0);
       end
     end
