@@ -58,7 +58,7 @@ pub struct Args {
     quiet: bool,
 }
 
-fn densities(text: &str) -> Result<[f64; 2], String> {
+pub(super) fn densities(text: &str) -> Result<[f64; 2], String> {
     let fraction = |t: &str| t.trim().parse().ok().filter(|f| (0.0..=1.0).contains(f));
     let parts = text.split_once(',').and_then(|(w, a)| Some([fraction(w)?, fraction(a)?]));
     parts.ok_or_else(|| "write two fractions from 0 to 1, such as 0.4,0.6".into())

@@ -12,6 +12,7 @@ use crate::hardware::Hardware;
 use crate::network::{self, Model, Op};
 use crate::quantize::{Plan, SiteRow, lower, lower_encoded, synthetic};
 use crate::report::ruled_table;
+use crate::verify::package;
 
 /// What to show.
 #[derive(clap::Args)]
@@ -22,10 +23,16 @@ pub struct Args {
     /// Show what every site of the network resolves to under this plan.
     #[arg(long, value_name = "NAME|FILE")]
     plan: Option<String>,
+    /// Print the parameters of a hardware model as a SystemVerilog package.
+    #[arg(long, conflicts_with = "plan")]
+    sv: bool,
 }
 
 /// Prints the tables.
 pub fn run(args: &Args) -> Result<()> {
+    if args.sv {
+        return output::print(&package(&Hardware::open(&args.subject)?, &[]));
+    }
     if let Some(plan) = &args.plan {
         let model = network::open(&args.subject)?;
         return output::print(&format!("{}\n", sites(&resolve(&model, plan)?)));

@@ -112,6 +112,16 @@ impl BoundLayer {
         }
     }
 
+    /// What a stored word is more than a word here, where the quantization is affine.
+    pub fn zero_point(&self) -> Option<i64> {
+        self.affine.as_ref().map(|affine| affine.zero_point)
+    }
+
+    /// Whether quantizers on words follow its cast.
+    pub fn maps_words(&self) -> bool {
+        !self.maps.is_empty()
+    }
+
     /// Whether it writes words; the float values of others are the host's own.
     pub fn writes_words(&self) -> bool {
         !matches!(self.step, Step::Host(_, false))

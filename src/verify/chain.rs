@@ -275,6 +275,15 @@ impl Chain {
         }
     }
 
+    /// Format of what [`partial_sums`](Self::partial_sums) gives: the accumulator's, or 64 bits for
+    /// the sums of the exact style.
+    pub fn partial_sum_format(&self) -> Result<Format> {
+        match self.spec.style {
+            Style::Exact => Format::new(true, Format::MAX_BITS, self.exact_frac()),
+            Style::Fused | Style::ProductCast => Ok(self.spec.accumulator.to()),
+        }
+    }
+
     /// Fractional bits of the sums of the exact style.
     pub fn exact_frac(&self) -> i32 {
         self.spec.product_frac().max(self.spec.accumulator.to().frac())

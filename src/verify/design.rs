@@ -30,6 +30,8 @@ pub struct DesignFiles<'a> {
 pub struct Design {
     /// The accelerator.
     pub hardware: Hardware,
+    /// Its file.
+    pub hardware_text: String,
     /// Words and cycles of the network on it.
     pub simulator: Simulator,
     /// Name of the network.
@@ -108,6 +110,7 @@ impl Design {
             network: model.network.name,
             plan: if own { "the network's own".into() } else { plan.name },
             seed: files.seed,
+            hardware_text: Hardware::text(files.hardware)?,
             hardware,
             source,
         })
@@ -138,6 +141,11 @@ impl Design {
             Source::None => Some(0),
             Source::Synthetic(_) => None,
         }
+    }
+
+    /// What is broken on purpose.
+    pub fn faults(&self) -> Option<serde_json::Value> {
+        None
     }
 
     /// Computes the words of all layers for an image into `state` and calls `each` for every layer,

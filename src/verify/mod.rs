@@ -6,7 +6,11 @@
 
 pub mod capi;
 mod chain;
+pub mod compare;
 mod design;
+mod package;
+pub mod vectors;
 
-pub use chain::{CastSpec, Chain, ChainSpec, RequantizerSpec, output_word};
+pub use chain::{CastSpec, Chain, ChainSpec, RequantizerSpec, ordered_operands, output_word};
 pub use design::{Design, DesignFiles};
+pub use package::{PACKAGE, package};
