@@ -43,7 +43,7 @@ impl Package {
             .map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' })
             .flat_map(|c| if "\\\"".contains(c) { vec!['\\', c] } else { vec![c] })
             .collect();
-        line!(self, "  localparam string {name} = \"{escaped}\";");
+        line!(self, "  localparam {name} = \"{escaped}\";");
     }
 
     /// A localparam for each name, numbered in this order.

@@ -62,18 +62,20 @@ module lane_element #(
   assign working = at_hand != 0 && !instant[head];
 
   // Pairs of this cycle: the first MACS that are left, one after the other.
-  logic [(MACS+1)*CHUNK-1:0] left;
-  logic [(MACS+1)*SUM_BITS-1:0] partial;
   logic [SUM_BITS-1:0] begun;
   assign begun = first[head] ? initial_sums[head*SUM_BITS+:SUM_BITS] : sum;
-  assign left[CHUNK-1:0] = started ? pending : effectual[head*CHUNK+:CHUNK];
-  assign partial[SUM_BITS-1:0] = started ? sum : begun;
   generate
     for (m = 0; m < MACS; m = m + 1) begin : g_mac
-      logic [CHUNK-1:0] now, lowest;
+      logic [CHUNK-1:0] now, lowest, left;
       logic [31:0] pair;
-      logic [SUM_BITS-1:0] next;
-      assign now = left[m*CHUNK+:CHUNK];
+      logic [SUM_BITS-1:0] held, next, after;
+      if (m == 0) begin : g_first
+        assign now = started ? pending : effectual[head*CHUNK+:CHUNK];
+        assign held = started ? sum : begun;
+      end else begin : g_next
+        assign now = g_mac[m-1].left;
+        assign held = g_mac[m-1].after;
+      end
       assign lowest = now & (~now + {{(CHUNK - 1) {1'b0}}, 1'b1});
       always_comb begin
         pair = head * CHUNK;
@@ -95,16 +97,20 @@ module lane_element #(
       ) element (
           .weight(weights[pair*WEIGHT_BITS+:WEIGHT_BITS]),
           .activation(activations[pair*ACTIVATION_BITS+:ACTIVATION_BITS]),
-          .sum(partial[m*SUM_BITS+:SUM_BITS]),
+          .sum(held),
           .next(next)
       );
-      assign left[(m+1)*CHUNK+:CHUNK] = now & ~lowest;
-      assign partial[(m+1)*SUM_BITS+:SUM_BITS] = now == 0 ? partial[m*SUM_BITS+:SUM_BITS] : next;
+      assign left  = now & ~lowest;
+      assign after = now == 0 ? held : next;
     end
   endgenerate
+  logic [CHUNK-1:0] left;
+  logic [SUM_BITS-1:0] worked;
+  assign left = g_mac[MACS-1].left;
+  assign worked = g_mac[MACS-1].after;
 
   logic done;
-  assign done = working && left[MACS*CHUNK+:CHUNK] == 0 && age + 1 >= EMPTY_CYCLES;
+  assign done = working && left == 0 && age + 1 >= EMPTY_CYCLES;
 
   // What leaves: the chunk at the head if it is done, and then all that take no time.
   logic [31:0] leaving, slot;
@@ -114,7 +120,7 @@ module lane_element #(
     leaving = 0;
     slot = head;
     going = at_hand != 0;
-    after = working ? partial[MACS*SUM_BITS+:SUM_BITS] : sum;
+    after = working ? worked : sum;
     finished = 0;
     finished_slots = 0;
     finished_sums = 0;
@@ -145,7 +151,7 @@ module lane_element #(
       count <= at_hand - leaving;
       started <= working & ~done;
       age <= working & ~done ? age + 1 : 0;
-      pending <= left[MACS*CHUNK+:CHUNK];
+      pending <= left;
       sum <= after;
     end
   end
