@@ -264,6 +264,7 @@ module array #(
   // A line of the jobs: names and sizes of a layer, formats, paths.
   int jobs, fields, out_file, sum_file;
   string jobs_path;
+  int number[0:10];
 
   task load;
     int i;
@@ -316,10 +317,22 @@ module array #(
     fields = 20;
     while (fields == 20) begin
       fields = $fscanf(jobs, "%s %d %d %d %d %d %d %d %d %d %d %d %d %s %s %s %s %s\n", layer, image,
-          groups, pixels, channels, reduction, weight_bits, activation_bits, activation_signed,
-          has_bias, drop, relu, out_signed, weights_path, bias_path, patches_path, ofmap_path,
+          number[0], number[1], number[2], number[3], number[4], number[5], number[6], number[7],
+          number[8], number[9], number[10], weights_path, bias_path, patches_path, ofmap_path,
           accumulator_path);
       if (fields == 18) begin
+        // What $fscanf writes does not wake combinational logic in Verilator 5.006.
+        groups = number[0];
+        pixels = number[1];
+        channels = number[2];
+        reduction = number[3];
+        weight_bits = number[4];
+        activation_bits = number[5];
+        activation_signed = number[6];
+        has_bias = number[7];
+        drop = number[8];
+        relu = number[9];
+        out_signed = number[10];
         ticking = 0;
         load;
         ticking = 1;

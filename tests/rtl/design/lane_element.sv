@@ -41,6 +41,7 @@ module lane_element #(
     output logic [                      PLACES*32-1:0] finished_slots,
     output logic [                PLACES*SUM_BITS-1:0] finished_sums
 );
+  /* verilator no_inline_module */
   localparam int EMPTY_CYCLES = EMPTY;
 
   logic [31:0] head, count, age;
