@@ -169,7 +169,7 @@ module array #(
         if (pixel_write)
           for (int c = 0; c < HW_COLUMNS; c = c + 1)
             if (first_channel + c < channels)
-              sum_memory[(pixel_out*groups+group)*channels+first_channel+c] <=
+              sum_memory[(pixel_out*groups+group)*channels+first_channel+c] =
                   sums_out[c*SUM_BITS+:SUM_BITS];
       end
     end else begin : g_lanes
@@ -256,7 +256,7 @@ module array #(
         for (int i = 0; i < FINISHED; i = i + 1)
           if (finished[i])
             sum_memory[(finished_pixels[i*32+:32]*groups+finished_groups[i*32+:32])*channels
-                       +finished_channels[i*32+:32]] <= finished_sums[i*SUM_BITS+:SUM_BITS];
+                       +finished_channels[i*32+:32]] = finished_sums[i*SUM_BITS+:SUM_BITS];
       end
     end
   endgenerate
