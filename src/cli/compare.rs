@@ -134,7 +134,10 @@ fn first(divergence: &Divergence) -> String {
         d.format,
         word(&d.expected)
     );
-    for line in d.pattern.iter().chain(&d.causes) {
+    for line in &d.pattern {
+        let _ = writeln!(text, "  {line}");
+    }
+    for line in &d.causes {
         let _ = writeln!(text, "  explained if {line}");
     }
     if let Some(chain) = &d.chain {

@@ -41,6 +41,9 @@ pub struct Args {
     /// Synthetic operands with these fractions of nonzero weights and activations.
     #[arg(long, value_name = "W,A", value_parser = densities)]
     synthetic: Option<[f64; 2]>,
+    /// Break words: a fault file .toml, or SITE:KIND:RATE[:LAYER], such as weights:flip:1e-4.
+    #[arg(long, value_name = "FILE|SPEC")]
+    inject: Option<String>,
     /// Seed of stochastic rounding and of synthetic operands.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -68,6 +71,7 @@ fn execute(args: &Args) -> Result<()> {
         plan: args.plan.as_deref(),
         data: args.data.as_deref(),
         synthetic: args.synthetic,
+        inject: args.inject.as_deref(),
         seed: args.seed,
     })?;
     let options = VectorOptions {

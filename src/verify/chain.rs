@@ -195,6 +195,15 @@ impl Chain {
         Ok(Self { spec, bias })
     }
 
+    /// The chain of output channel `channel` of a layer.
+    ///
+    /// # Errors
+    /// If a site rounds stochastically.
+    pub fn of_channel(mac: &Mac, channel: usize) -> Result<Self> {
+        let epilogue = mac.spec.epilogue.of_channel(mac.requantizers, channel);
+        Self::new(MacSpec { epilogue, ..mac.spec }, mac.bias.map(|(format, _)| format))
+    }
+
     /// The sites.
     pub fn spec(&self) -> &MacSpec {
         &self.spec
@@ -266,11 +275,23 @@ impl Chain {
 
     /// Calls `each` with what the accumulator holds at the start and after every accumulation; the
     /// last, [finished](Self::finish), is the accumulator of [`accumulate`](Self::accumulate).
-    pub fn partial_sums(&self, bias: i64, operands: &[(i64, i64)], mut each: impl FnMut(i128)) {
-        let mut accumulator = self.start(bias);
+    pub fn partial_sums(&self, bias: i64, operands: &[(i64, i64)], each: impl FnMut(i128)) {
+        self.disturbed_sums(bias, operands, |_, sum| sum, each);
+    }
+
+    /// As [`partial_sums`](Self::partial_sums), where after so many accumulations `disturb` has
+    /// changed what the accumulator holds.
+    pub fn disturbed_sums(
+        &self,
+        bias: i64,
+        operands: &[(i64, i64)],
+        disturb: impl Fn(usize, i128) -> i128,
+        mut each: impl FnMut(i128),
+    ) {
+        let mut accumulator = disturb(0, self.start(bias));
         each(accumulator);
-        for operands in operands.chunks(self.products()) {
-            accumulator = self.step(accumulator, operands);
+        for (step, operands) in operands.chunks(self.products()).enumerate() {
+            accumulator = disturb(step + 1, self.step(accumulator, operands));
             each(accumulator);
         }
     }

@@ -112,7 +112,7 @@ pub unsafe extern "C" fn bittrue_chain_of_layer(
             let problem = format_args!("the layer has {channels}");
             return Err(Error::new(format_args!("output channel {channel}"), problem));
         }
-        Ok(BittrueChain::new(ChainSpec::of(&mac).chain(None, channel as usize)?))
+        Ok(BittrueChain::new(Chain::of_channel(&mac, channel as usize)?))
     };
     // SAFETY: the caller's promise.
     unsafe { open(chain, body) }

@@ -144,6 +144,7 @@ pub unsafe extern "C" fn bittrue_open(
                 plan,
                 data: None,
                 synthetic: None,
+                inject: None,
                 seed,
             })?)),
         };
