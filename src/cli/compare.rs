@@ -134,7 +134,7 @@ fn first(divergence: &Divergence) -> String {
         d.format,
         word(&d.expected)
     );
-    for line in &d.pattern {
+    if let Some(line) = &d.pattern {
         let _ = writeln!(text, "  {line}");
     }
     for line in &d.causes {
