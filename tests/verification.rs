@@ -155,9 +155,8 @@ fn the_manifest_names_every_file_and_its_checksum() {
 /// In the plan acc12 accumulators of 12 bits saturate at every step.
 #[test]
 fn partial_sums_are_those_of_the_plain_loop() {
-    let vectors = Vectors::new(&[
-        "--plan", "acc12", "--partial-sums", "--patches", "--layers", "conv2",
-    ]);
+    let vectors =
+        Vectors::new(&["--plan", "acc12", "--partial-sums", "--patches", "--layers", "conv2"]);
     let chain = &vectors.layer("conv2")["mac"]["chain"];
     assert_eq!((&chain["style"], &chain["adder_tree"]), (&"fused".into(), &1.into()));
     assert_eq!(chain["accumulator"]["overflow"], "saturate");
@@ -265,9 +264,8 @@ fn planted_errors_are_located_and_explained() {
     );
     check(
         words(&|bias, pairs| {
-            let loop_of = pairs
-                .iter()
-                .fold(clamp(bias), |sum, (w, x)| (sum + w * x).clamp(-2048, 2046));
+            let loop_of =
+                pairs.iter().fold(clamp(bias), |sum, (w, x)| (sum + w * x).clamp(-2048, 2046));
             half_even(loop_of).clamp(0, 255)
         }),
         "the accumulator saturates one below its largest word",
@@ -286,10 +284,7 @@ fn planted_errors_are_located_and_explained() {
         }),
         "products are accumulated in reverse order",
     );
-    check(
-        words(&|_, pairs| half_even(loop_of(0, pairs)).clamp(0, 255)),
-        "the bias is missing",
-    );
+    check(words(&|_, pairs| half_even(loop_of(0, pairs)).clamp(0, 255)), "the bias is missing");
 }
 
 #[test]
@@ -421,7 +416,9 @@ fn a_run_says_what_faults_did() {
     assert_eq!(differing(&all, "pool1"), 0.0);
     assert!(differing(&all, "conv2") > 0.3);
     assert!(all["faults"]["agreement"].as_f64().unwrap() < 0.9);
-    assert!(all["faults"]["sound"]["top1"].as_f64() > all["accuracy"]["quantized"]["top1"].as_f64());
+    assert!(
+        all["faults"]["sound"]["top1"].as_f64() > all["accuracy"]["quantized"]["top1"].as_f64()
+    );
 
     // All bits of all words stuck at 0: every word that was not 0 differs.
     let stuck = run("activations:stuck_at_0:1:conv1");
@@ -432,9 +429,11 @@ fn a_run_says_what_faults_did() {
     again["elapsed_s"] = few["elapsed_s"].clone();
     assert_eq!(again, few);
 
-    for (spec, problem) in
-        [("weights:flip:2", "between 0 and 1"), ("weights:flip:0.1:fc9", "fc9"), ("no.toml", "no.toml")]
-    {
+    for (spec, problem) in [
+        ("weights:flip:2", "between 0 and 1"),
+        ("weights:flip:0.1:fc9", "fc9"),
+        ("no.toml", "no.toml"),
+    ] {
         let output = bittrue().args(["run", "--inject", spec]).output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.code() == Some(1) && text.contains(problem), "{text}");

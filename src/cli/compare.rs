@@ -64,7 +64,14 @@ pub fn run(args: &Args) -> Result<()> {
             format_args!(
                 "{} of {} words differ, the first in layer `{}`, memory {}, channel {}, row {}, \
                  column {} of image {}",
-                found.differing, found.words, d.layer, d.memory, d.channel, d.row, d.column, d.image
+                found.differing,
+                found.words,
+                d.layer,
+                d.memory,
+                d.channel,
+                d.row,
+                d.column,
+                d.image
             ),
         )
         .remedy(format_args!("{} replays that word", args.replay.display())));

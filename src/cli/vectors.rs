@@ -58,8 +58,9 @@ pub struct Args {
 /// Writes the folder and prints what is in it.
 pub fn run(args: &Args) -> Result<()> {
     if args.images == 0 {
-        return Err(Error::new("--images", "0 images leave nothing to write")
-            .remedy("give at least 1"));
+        return Err(
+            Error::new("--images", "0 images leave nothing to write").remedy("give at least 1")
+        );
     }
     threads::pool(args.threads)?.install(|| execute(args))
 }

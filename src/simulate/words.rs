@@ -17,9 +17,7 @@ use std::sync::Arc;
 use crate::kernels::elementwise::ScaledSum;
 use crate::kernels::pool::{Average, Pool, Sink};
 use crate::kernels::softmax::Softmax;
-use crate::kernels::{
-    Epilogue, LayerDraws, Mac, MacScratch, Site, SiteEvents, elementwise, maps,
-};
+use crate::kernels::{Epilogue, LayerDraws, Mac, MacScratch, Site, SiteEvents, elementwise, maps};
 use crate::network::{FlattenOrder, NodeId};
 use crate::numeric::Format;
 use crate::quantize::{Affine, HostModel, Output, WordMap};

@@ -83,7 +83,8 @@ impl ChainSpec {
     pub fn of(mac: &Mac) -> Self {
         let spec = &mac.spec;
         let own = spec.epilogue.requantizer.as_ref();
-        let requantizers = mac.requantizers.iter().chain(own.filter(|_| mac.requantizers.is_empty()));
+        let requantizers =
+            mac.requantizers.iter().chain(own.filter(|_| mac.requantizers.is_empty()));
         Self {
             style: Some(spec.style),
             adder_tree: Some(spec.adder_tree),
@@ -123,14 +124,17 @@ impl ChainSpec {
         };
         let requantizer = match &self.requantizer[..] {
             [] => None,
-            several => Some(several.get(channel).or(several.first().filter(|_| several.len() == 1)).ok_or_else(
-                || {
-                    Error::new(
-                        format_args!("output channel {channel}"),
-                        format_args!("there are requantizers for {} channels", several.len()),
-                    )
-                },
-            )?),
+            several => Some(
+                several
+                    .get(channel)
+                    .or(several.first().filter(|_| several.len() == 1))
+                    .ok_or_else(|| {
+                        Error::new(
+                            format_args!("output channel {channel}"),
+                            format_args!("there are requantizers for {} channels", several.len()),
+                        )
+                    })?,
+            ),
         };
         let requantizer = requantizer.map(|spec| {
             let requantizer = Requantizer::from_constants(spec.constants, output)?;
@@ -185,10 +189,14 @@ impl Chain {
         if let Some((site, _)) =
             casts.iter().find(|(_, cast)| cast.rounding() == Rounding::Stochastic)
         {
-            return Err(Error::new(site, "rounds stochastically, so that its words depend on draws")
-                .remedy("run the whole layer, which numbers the draws"));
+            return Err(Error::new(
+                site,
+                "rounds stochastically, so that its words depend on draws",
+            )
+            .remedy("run the whole layer, which numbers the draws"));
         }
-        if spec.epilogue.requantizer.is_none() && (spec.epilogue.cast.to().frac() - point).abs() > 512
+        if spec.epilogue.requantizer.is_none()
+            && (spec.epilogue.cast.to().frac() - point).abs() > 512
         {
             return Err(Error::new("output", "its binary point is too far from the accumulator's"));
         }
@@ -312,12 +320,7 @@ impl Chain {
 }
 
 /// The (weight, activation) pairs of an output word in accumulation order.
-pub fn ordered_operands(
-    mac: &Mac,
-    input: &Words,
-    pixel: usize,
-    channel: usize,
-) -> Vec<(i64, i64)> {
+pub fn ordered_operands(mac: &Mac, input: &Words, pixel: usize, channel: usize) -> Vec<(i64, i64)> {
     let [kh, kw] = mac.geometry.window.kernel;
     let order = mac.order.reduction(mac.geometry.group_inputs(), kh, kw);
     let canonical = reference::operands(&mac.geometry, mac.weights, input, pixel, channel);

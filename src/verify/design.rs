@@ -71,8 +71,7 @@ impl Design {
         let model = network::open(files.network)?;
         let plan = files.plan.map(Plan::open).transpose()?;
         if let (Some(plan), Some(_)) = (&plan, &model.quantization) {
-            let problem =
-                format_args!("is quantized already, plan `{}` is not needed", plan.name);
+            let problem = format_args!("is quantized already, plan `{}` is not needed", plan.name);
             return Err(Error::new(files.network, problem)
                 .remedy("leave the plan out, or take the float network"));
         }
@@ -86,7 +85,8 @@ impl Design {
             None => Source::None,
         };
         let faults = files.inject.map(FaultSpec::open).transpose()?;
-        let (mut lowered, source) = match (&model.parameters, &model.quantization, files.synthetic) {
+        let (mut lowered, source) = match (&model.parameters, &model.quantization, files.synthetic)
+        {
             (Some(parameters), Some(quantization), None) => {
                 (lower_encoded(&model.network, parameters, quantization)?, images(data))
             }

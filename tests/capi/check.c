@@ -131,6 +131,10 @@ static void *layers(void *unused) {
         }
     }
     CHECK(nonzero > 0);
+    int64_t *again = calloc(m, sizeof *again);
+    CHECK(bittrue_layer_map(model, (uint32_t)layer, 0, map, n, again, m) == BITTRUE_OK);
+    CHECK(memcmp(again, output, m * sizeof *again) == 0);
+    free(again);
     CHECK(bittrue_layer_run(model, (uint32_t)layer, 0, inputs, &n, 1, output, m - 1) ==
           BITTRUE_REFUSED);
     CHECK(bittrue_layer_run(model, 0, 0, inputs, &n, 1, output, m) == BITTRUE_REFUSED);

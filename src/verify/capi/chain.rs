@@ -79,8 +79,7 @@ pub unsafe extern "C" fn bittrue_chain_open(
     chain: *mut *mut BittrueChain,
 ) -> i32 {
     // SAFETY: the caller's promise.
-    let (model, description) =
-        unsafe { (model.as_ref(), needed(description, "description")) };
+    let (model, description) = unsafe { (model.as_ref(), needed(description, "description")) };
     let body = || {
         let spec: ChainSpec = parse_toml("description of a chain", description?)?;
         let datapath = model.map(|model| &model.hardware().datapath);

@@ -86,21 +86,20 @@ impl Injector {
     }
 
     /// The hits at a site of layer `layer`, of `len` words of `bits` bits.
-    fn hits(
-        &self,
-        site: FaultSite,
-        layer: usize,
-        image: usize,
-        bits: u32,
-        len: usize,
-    ) -> Vec<Hit> {
+    fn hits(&self, site: FaultSite, layer: usize, image: usize, bits: u32, len: usize) -> Vec<Hit> {
         let mut found = Vec::new();
         for &number in &self.layers[layer] {
             let fault = &self.faults[number];
             if fault.site != site || fault.image.is_some_and(|stated| stated != image) {
                 continue;
             }
-            let hit = |element, bit, drawn| Hit { element, bit, kind: fault.kind, step: fault.step, drawn };
+            let hit = |element, bit, drawn| Hit {
+                element,
+                bit,
+                kind: fault.kind,
+                step: fault.step,
+                drawn,
+            };
             match fault.hits() {
                 Ok(Hits::One { element, bit }) => found.push(hit(element, bit, false)),
                 Ok(Hits::Rate(rate)) => {
@@ -276,13 +275,7 @@ fn words_of(site: FaultSite, layer: &BoundLayer) -> Option<(Format, usize)> {
     }
 }
 
-fn check(
-    fault: &Fault,
-    hits: Hits,
-    layer: &BoundLayer,
-    format: Format,
-    len: usize,
-) -> Result<()> {
+fn check(fault: &Fault, hits: Hits, layer: &BoundLayer, format: Format, len: usize) -> Result<()> {
     let name = layer.name();
     if let Hits::One { element, .. } = hits
         && element >= len

@@ -95,8 +95,8 @@ impl FaultSpec {
     pub fn open(file_or_text: &str) -> Result<Self> {
         if file_or_text.ends_with(".toml") {
             let text = files::read_text(Path::new(file_or_text))?;
-            let spec: Self = files::parse_toml(file_or_text, &text)
-                .map_err(|e| e.remedy(REMEDY))?;
+            let spec: Self =
+                files::parse_toml(file_or_text, &text).map_err(|e| e.remedy(REMEDY))?;
             return spec.checked().map_err(|e| e.within(file_or_text));
         }
         let refused = || {
@@ -181,7 +181,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_refused() {
-        for text in ["weights", "weights:flip", "w:flip:0.1", "weights:drop:0.1", "weights:flip:x"] {
+        for text in ["weights", "weights:flip", "w:flip:0.1", "weights:drop:0.1", "weights:flip:x"]
+        {
             assert!(FaultSpec::open(text).unwrap_err().to_string().contains("SITE"), "{text}");
         }
         assert!(FaultSpec::open("weights:flip:1.5").is_err());
@@ -194,7 +195,9 @@ mod tests {
         assert!(file(&format!("{fault}element = 3\n")).is_err());
         assert!(file(&format!("{fault}rate = 0.1\nelement = 3\nbit = 1\n")).is_err());
         assert!(file(&format!("{fault}rate = 0.1\ncolour = 1\n")).is_err());
-        assert!(file("[[fault]]\nsite = \"weights\"\nkind = \"flip\"\nrate = 0.1\nimage = 1").is_err());
+        assert!(
+            file("[[fault]]\nsite = \"weights\"\nkind = \"flip\"\nrate = 0.1\nimage = 1").is_err()
+        );
         assert!(file("fault = []").is_err());
     }
 }

@@ -172,6 +172,16 @@ impl Manifest {
             return Err(Error::new(path.display(), problem)
                 .remedy("write the vectors anew with `bittrue vectors`"));
         }
+        for memory in manifest.layers.iter().flat_map(|layer| &layer.memories) {
+            let path = folder.join(&memory.hex.path);
+            let size = std::fs::metadata(&path).map_err(|e| Error::io(&path, e))?.len();
+            // A word takes a byte at least.
+            if memory.words > size {
+                let problem = format_args!("has not the {} words of the manifest", memory.words);
+                return Err(Error::new(path.display(), problem)
+                    .remedy("write the vectors anew with `bittrue vectors`"));
+            }
+        }
         Ok(manifest)
     }
 }

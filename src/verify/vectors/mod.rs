@@ -104,8 +104,7 @@ pub fn write_vectors(
             faults: design.faults.clone(),
             layers: entries,
         };
-        let text = serde_json::to_string_pretty(&manifest)
-            .map_err(|e| Error::new(MANIFEST, e))?;
+        let text = serde_json::to_string_pretty(&manifest).map_err(|e| Error::new(MANIFEST, e))?;
         write_text(root, MANIFEST, &format!("{text}\n"))?;
         Ok(manifest)
     })
