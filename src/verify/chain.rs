@@ -235,15 +235,12 @@ impl Chain {
     /// The accumulator after one more accumulation, of the products of `operands`: one pair, or as
     /// many as the adder tree takes. In the exact style nothing is lost.
     pub fn step(&self, accumulator: i128, operands: &[(i64, i64)]) -> i128 {
+        let product = |&(w, x): &(i64, i64)| reference::product(&self.spec, w, x, || 0).raw;
+        let term: i128 = operands.iter().map(product).sum();
         match self.spec.style {
-            Style::Exact => {
-                let up = self.exact_frac() - self.spec.product_frac();
-                let product = |&(w, x): &(i64, i64)| i128::from(w) * i128::from(x);
-                accumulator + (operands.iter().map(product).sum::<i128>() << up)
-            }
+            Style::Exact => accumulator + (term << (self.exact_frac() - self.spec.product_frac())),
             Style::Fused | Style::ProductCast => {
-                let held = Some((self.spec.accumulator.to(), accumulator as i64));
-                accumulate(&self.spec, held, operands, 0, no_draws()).raw
+                reference::add(&self.spec, accumulator, term, 0).raw
             }
         }
     }
