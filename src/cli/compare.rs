@@ -64,7 +64,14 @@ pub fn run(args: &Args) -> Result<()> {
             format_args!(
                 "{} of {} words differ, the first in layer `{}`, memory {}, channel {}, row {}, \
                  column {} of image {}",
-                found.differing, found.words, d.layer, d.memory, d.channel, d.row, d.column, d.image
+                found.differing,
+                found.words,
+                d.layer,
+                d.memory,
+                d.channel,
+                d.row,
+                d.column,
+                d.image
             ),
         )
         .remedy(format_args!("{} replays that word", args.replay.display())));
@@ -134,7 +141,10 @@ fn first(divergence: &Divergence) -> String {
         d.format,
         word(&d.expected)
     );
-    for line in d.pattern.iter().chain(&d.causes) {
+    if let Some(line) = &d.pattern {
+        let _ = writeln!(text, "  {line}");
+    }
+    for line in &d.causes {
         let _ = writeln!(text, "  explained if {line}");
     }
     if let Some(chain) = &d.chain {

@@ -6,6 +6,7 @@ use std::path::Path;
 use comfy_table::Table;
 
 use crate::cli::output;
+use crate::cost::resources;
 use crate::dataset;
 use crate::error::{Error, Result};
 use crate::hardware::Hardware;
@@ -179,6 +180,22 @@ fn describe(hardware: &Hardware) -> String {
     );
     line("vector unit", format!("{} operations a cycle", hardware.vector.lanes));
     line("energy", format!("{}: {}", hardware.energy.name, hardware.energy.description));
+    for resources in resources(hardware) {
+        line(
+            resources.dsp.as_str(),
+            format!(
+                "{} slices, {} LUTs, {} FFs in the elements of the array; an element {}, {}, {}; \
+                 {} products a slice where packed",
+                resources.dsps,
+                resources.luts,
+                resources.ffs,
+                resources.element_dsps,
+                resources.element_luts,
+                resources.element_ffs,
+                resources.products_per_dsp
+            ),
+        );
+    }
     let mut table =
         ruled_table(&["memory", "bytes", "word bits", "banks", "bits/cycle", "holds"], 1);
     for level in &hardware.memory {

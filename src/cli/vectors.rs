@@ -41,6 +41,9 @@ pub struct Args {
     /// Synthetic operands with these fractions of nonzero weights and activations.
     #[arg(long, value_name = "W,A", value_parser = densities)]
     synthetic: Option<[f64; 2]>,
+    /// Break words: a fault file .toml, or SITE:KIND:RATE[:LAYER], such as weights:flip:1e-4.
+    #[arg(long, value_name = "FILE|SPEC")]
+    inject: Option<String>,
     /// Seed of stochastic rounding and of synthetic operands.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -55,8 +58,9 @@ pub struct Args {
 /// Writes the folder and prints what is in it.
 pub fn run(args: &Args) -> Result<()> {
     if args.images == 0 {
-        return Err(Error::new("--images", "0 images leave nothing to write")
-            .remedy("give at least 1"));
+        return Err(
+            Error::new("--images", "0 images leave nothing to write").remedy("give at least 1")
+        );
     }
     threads::pool(args.threads)?.install(|| execute(args))
 }
@@ -68,6 +72,7 @@ fn execute(args: &Args) -> Result<()> {
         plan: args.plan.as_deref(),
         data: args.data.as_deref(),
         synthetic: args.synthetic,
+        inject: args.inject.as_deref(),
         seed: args.seed,
     })?;
     let options = VectorOptions {

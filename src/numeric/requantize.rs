@@ -163,9 +163,7 @@ impl Requantizer {
     /// its format for all.
     pub fn from_constants(constants: Constants, output: Cast) -> Result<Self> {
         match constants {
-            Constants::Shift { acc_frac } => {
-                Self::new(RequantizerKind::Shift, acc_frac, output)
-            }
+            Constants::Shift { acc_frac } => Self::new(RequantizerKind::Shift, acc_frac, output),
             Constants::MultiplierShift { multiplier, shift } => {
                 Self::multiplier_shift(multiplier, shift, output.to())
             }

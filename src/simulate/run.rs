@@ -1,5 +1,7 @@
 //! A run over images: words of every layer, and from them cycles and accesses, summed.
 
+use std::sync::Arc;
+
 use ndarray::Array3;
 use rayon::prelude::*;
 
@@ -11,7 +13,7 @@ use crate::quantize::{Baseline, QuantizedNetwork, synthetic_words};
 use crate::simulate::arrays::LanesScratch;
 use crate::simulate::noise::compare;
 use crate::simulate::{
-    BoundNetwork, FeatureMap, ImageState, LayerCounts, LayerModel, Noise, VectorModel,
+    BoundNetwork, Disturbance, FeatureMap, ImageState, LayerCounts, LayerModel, Noise, VectorModel,
 };
 use crate::tensor::{Bitmap, Words};
 
@@ -97,6 +99,11 @@ impl Simulator {
         };
         let models = network.layers.iter().enumerate().map(model).collect::<Result<_>>()?;
         Ok(Self { words, models, seed })
+    }
+
+    /// The same with words changed on their way.
+    pub fn disturbed(self, disturbance: Arc<dyn Disturbance>) -> Self {
+        Self { words: self.words.disturbed(disturbance), ..self }
     }
 
     /// The network, its sites resolved.

@@ -83,7 +83,8 @@ impl ChainSpec {
     pub fn of(mac: &Mac) -> Self {
         let spec = &mac.spec;
         let own = spec.epilogue.requantizer.as_ref();
-        let requantizers = mac.requantizers.iter().chain(own.filter(|_| mac.requantizers.is_empty()));
+        let requantizers =
+            mac.requantizers.iter().chain(own.filter(|_| mac.requantizers.is_empty()));
         Self {
             style: Some(spec.style),
             adder_tree: Some(spec.adder_tree),
@@ -123,14 +124,17 @@ impl ChainSpec {
         };
         let requantizer = match &self.requantizer[..] {
             [] => None,
-            several => Some(several.get(channel).or(several.first().filter(|_| several.len() == 1)).ok_or_else(
-                || {
-                    Error::new(
-                        format_args!("output channel {channel}"),
-                        format_args!("there are requantizers for {} channels", several.len()),
-                    )
-                },
-            )?),
+            several => Some(
+                several
+                    .get(channel)
+                    .or(several.first().filter(|_| several.len() == 1))
+                    .ok_or_else(|| {
+                        Error::new(
+                            format_args!("output channel {channel}"),
+                            format_args!("there are requantizers for {} channels", several.len()),
+                        )
+                    })?,
+            ),
         };
         let requantizer = requantizer.map(|spec| {
             let requantizer = Requantizer::from_constants(spec.constants, output)?;
@@ -185,14 +189,27 @@ impl Chain {
         if let Some((site, _)) =
             casts.iter().find(|(_, cast)| cast.rounding() == Rounding::Stochastic)
         {
-            return Err(Error::new(site, "rounds stochastically, so that its words depend on draws")
-                .remedy("run the whole layer, which numbers the draws"));
+            return Err(Error::new(
+                site,
+                "rounds stochastically, so that its words depend on draws",
+            )
+            .remedy("run the whole layer, which numbers the draws"));
         }
-        if spec.epilogue.requantizer.is_none() && (spec.epilogue.cast.to().frac() - point).abs() > 512
+        if spec.epilogue.requantizer.is_none()
+            && (spec.epilogue.cast.to().frac() - point).abs() > 512
         {
             return Err(Error::new("output", "its binary point is too far from the accumulator's"));
         }
         Ok(Self { spec, bias })
+    }
+
+    /// The chain of output channel `channel` of a layer.
+    ///
+    /// # Errors
+    /// If a site rounds stochastically.
+    pub fn of_channel(mac: &Mac, channel: usize) -> Result<Self> {
+        let epilogue = mac.spec.epilogue.of_channel(mac.requantizers, channel);
+        Self::new(MacSpec { epilogue, ..mac.spec }, mac.bias.map(|(format, _)| format))
     }
 
     /// The sites.
@@ -218,15 +235,12 @@ impl Chain {
     /// The accumulator after one more accumulation, of the products of `operands`: one pair, or as
     /// many as the adder tree takes. In the exact style nothing is lost.
     pub fn step(&self, accumulator: i128, operands: &[(i64, i64)]) -> i128 {
+        let product = |&(w, x): &(i64, i64)| reference::product(&self.spec, w, x, || 0).raw;
+        let term: i128 = operands.iter().map(product).sum();
         match self.spec.style {
-            Style::Exact => {
-                let up = self.exact_frac() - self.spec.product_frac();
-                let product = |&(w, x): &(i64, i64)| i128::from(w) * i128::from(x);
-                accumulator + (operands.iter().map(product).sum::<i128>() << up)
-            }
+            Style::Exact => accumulator + (term << (self.exact_frac() - self.spec.product_frac())),
             Style::Fused | Style::ProductCast => {
-                let held = Some((self.spec.accumulator.to(), accumulator as i64));
-                accumulate(&self.spec, held, operands, 0, no_draws()).raw
+                reference::add(&self.spec, accumulator, term, 0).raw
             }
         }
     }
@@ -266,11 +280,23 @@ impl Chain {
 
     /// Calls `each` with what the accumulator holds at the start and after every accumulation; the
     /// last, [finished](Self::finish), is the accumulator of [`accumulate`](Self::accumulate).
-    pub fn partial_sums(&self, bias: i64, operands: &[(i64, i64)], mut each: impl FnMut(i128)) {
-        let mut accumulator = self.start(bias);
+    pub fn partial_sums(&self, bias: i64, operands: &[(i64, i64)], each: impl FnMut(i128)) {
+        self.disturbed_sums(bias, operands, |_, sum| sum, each);
+    }
+
+    /// As [`partial_sums`](Self::partial_sums), where after so many accumulations `disturb` has
+    /// changed what the accumulator holds.
+    pub fn disturbed_sums(
+        &self,
+        bias: i64,
+        operands: &[(i64, i64)],
+        disturb: impl Fn(usize, i128) -> i128,
+        mut each: impl FnMut(i128),
+    ) {
+        let mut accumulator = disturb(0, self.start(bias));
         each(accumulator);
-        for operands in operands.chunks(self.products()) {
-            accumulator = self.step(accumulator, operands);
+        for (step, operands) in operands.chunks(self.products()).enumerate() {
+            accumulator = disturb(step + 1, self.step(accumulator, operands));
             each(accumulator);
         }
     }
@@ -291,12 +317,7 @@ impl Chain {
 }
 
 /// The (weight, activation) pairs of an output word in accumulation order.
-pub fn ordered_operands(
-    mac: &Mac,
-    input: &Words,
-    pixel: usize,
-    channel: usize,
-) -> Vec<(i64, i64)> {
+pub fn ordered_operands(mac: &Mac, input: &Words, pixel: usize, channel: usize) -> Vec<(i64, i64)> {
     let [kh, kw] = mac.geometry.window.kernel;
     let order = mac.order.reduction(mac.geometry.group_inputs(), kh, kw);
     let canonical = reference::operands(&mac.geometry, mac.weights, input, pixel, channel);

@@ -1,12 +1,15 @@
 //! A network on a hardware model, opened from the same files as a run.
 
+use std::sync::Arc;
+
 use crate::dataset::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::hardware::Hardware;
 use crate::network::{self, Op};
-use crate::quantize::{Plan, lower, lower_encoded, synthetic, synthetic_words};
+use crate::quantize::{Plan, QuantizedNetwork, lower, lower_encoded, synthetic, synthetic_words};
 use crate::simulate::{BoundNetwork, ImageState, Simulator};
 use crate::tensor::Words;
+use crate::verify::faults::{FaultSpec, Injector};
 
 /// Names or paths of what a design is made of.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +24,8 @@ pub struct DesignFiles<'a> {
     pub data: Option<&'a str>,
     /// Fractions of nonzero weights and activations, where operands are synthetic.
     pub synthetic: Option<[f64; 2]>,
+    /// What to break, as a file or a text.
+    pub inject: Option<&'a str>,
     /// Seed of stochastic rounding and of synthetic operands.
     pub seed: u64,
 }
@@ -40,6 +45,9 @@ pub struct Design {
     pub plan: String,
     /// Seed of stochastic rounding and of synthetic operands.
     pub seed: u64,
+    /// What is broken on purpose.
+    pub faults: Option<FaultSpec>,
+    pub(super) injector: Option<Arc<Injector>>,
     operators: Vec<&'static str>,
     source: Source,
 }
@@ -63,8 +71,7 @@ impl Design {
         let model = network::open(files.network)?;
         let plan = files.plan.map(Plan::open).transpose()?;
         if let (Some(plan), Some(_)) = (&plan, &model.quantization) {
-            let problem =
-                format_args!("is quantized already, plan `{}` is not needed", plan.name);
+            let problem = format_args!("is quantized already, plan `{}` is not needed", plan.name);
             return Err(Error::new(files.network, problem)
                 .remedy("leave the plan out, or take the float network"));
         }
@@ -77,7 +84,9 @@ impl Design {
             Some(data) => Source::Images(Box::new(data.test)),
             None => Source::None,
         };
-        let (lowered, source) = match (&model.parameters, &model.quantization, files.synthetic) {
+        let faults = files.inject.map(FaultSpec::open).transpose()?;
+        let (mut lowered, source) = match (&model.parameters, &model.quantization, files.synthetic)
+        {
             (Some(parameters), Some(quantization), None) => {
                 (lower_encoded(&model.network, parameters, quantization)?, images(data))
             }
@@ -103,10 +112,20 @@ impl Design {
                     .remedy("choose a dataset of the network's input shape"));
             }
         }
-        let layers = &lowered.network.layers;
+        let operators = lowered.network.layers.iter().map(|layer| layer.operation.name());
+        let operators = operators.collect();
+        let (simulator, injector) = match &faults {
+            Some(faults) => {
+                let broken = break_network(&mut lowered.network, &hardware, faults, files.seed)?;
+                (broken.0, Some(broken.1))
+            }
+            None => (Simulator::new(&lowered.network, &hardware, files.seed)?, None),
+        };
         Ok(Self {
-            operators: layers.iter().map(|layer| layer.operation.name()).collect(),
-            simulator: Simulator::new(&lowered.network, &hardware, files.seed)?,
+            operators,
+            simulator,
+            faults,
+            injector,
             network: model.network.name,
             plan: if own { "the network's own".into() } else { plan.name },
             seed: files.seed,
@@ -141,11 +160,6 @@ impl Design {
             Source::None => Some(0),
             Source::Synthetic(_) => None,
         }
-    }
-
-    /// What is broken on purpose.
-    pub fn faults(&self) -> Option<serde_json::Value> {
-        None
     }
 
     /// Computes the words of all layers for an image into `state` and calls `each` for every layer,
@@ -192,4 +206,21 @@ impl Design {
         }
         Ok(())
     }
+}
+
+/// A network with faults on a hardware model; its weights are broken in place.
+///
+/// # Errors
+/// If the plan does not fit the hardware, or a fault hits nothing.
+pub fn break_network(
+    network: &mut QuantizedNetwork,
+    hardware: &Hardware,
+    faults: &FaultSpec,
+    seed: u64,
+) -> Result<(Simulator, Arc<Injector>)> {
+    let sound = BoundNetwork::bind(network, &hardware.datapath, seed)?;
+    let injector = Arc::new(Injector::new(faults, &sound, seed)?);
+    injector.break_weights(network, &hardware.datapath.order);
+    let simulator = Simulator::new(network, hardware, seed)?;
+    Ok((simulator.disturbed(injector.clone()), injector))
 }

@@ -8,9 +8,10 @@ pub mod capi;
 mod chain;
 pub mod compare;
 mod design;
+pub mod faults;
 mod package;
 pub mod vectors;
 
 pub use chain::{CastSpec, Chain, ChainSpec, RequantizerSpec, ordered_operands, output_word};
-pub use design::{Design, DesignFiles};
+pub use design::{Design, DesignFiles, break_network};
 pub use package::{PACKAGE, package};

@@ -259,8 +259,10 @@ mod tests {
     /// The value that the package gives a name.
     fn value(text: &str, name: &str) -> String {
         let start = format!(" {name} = ");
-        let found: Vec<&str> =
-            text.lines().filter_map(|l| Some(l.split_once(&start)?.1.trim_end_matches(';'))).collect();
+        let found: Vec<&str> = text
+            .lines()
+            .filter_map(|l| Some(l.split_once(&start)?.1.trim_end_matches(';')))
+            .collect();
         assert_eq!(found.len(), 1, "{name}");
         found[0].to_owned()
     }

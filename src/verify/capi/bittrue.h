@@ -281,6 +281,20 @@ int32_t bittrue_layer_run(const struct BittrueModel *model,
                           int64_t *output,
                           uint64_t length);
 
+// As `bittrue_layer_run` for a layer that reads one map. Flat, so that a testbench can import it with
+// arrays of its own lengths.
+//
+// # Safety
+//
+// `model` is an open handle; `input` holds `count` words and `output` takes `length`.
+int32_t bittrue_layer_map(const struct BittrueModel *model,
+                          uint32_t layer,
+                          uint64_t image,
+                          const int64_t *input,
+                          uint64_t count,
+                          int64_t *output,
+                          uint64_t length);
+
 // As `bittrue_layer_run`, with words of 32 bits.
 //
 // # Safety
@@ -622,6 +636,20 @@ int32_t bittrue_layer_run(const struct BittrueModel *model,
                           uint64_t image,
                           const int64_t *const *inputs,
                           const uint64_t *lengths,
+                          uint64_t count,
+                          int64_t *output,
+                          uint64_t length);
+
+// As `bittrue_layer_run` for a layer that reads one map. Flat, so that a testbench can import it with
+// arrays of its own lengths.
+//
+// # Safety
+//
+// `model` is an open handle; `input` holds `count` words and `output` takes `length`.
+int32_t bittrue_layer_map(const struct BittrueModel *model,
+                          uint32_t layer,
+                          uint64_t image,
+                          const int64_t *input,
                           uint64_t count,
                           int64_t *output,
                           uint64_t length);

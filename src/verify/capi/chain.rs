@@ -79,8 +79,7 @@ pub unsafe extern "C" fn bittrue_chain_open(
     chain: *mut *mut BittrueChain,
 ) -> i32 {
     // SAFETY: the caller's promise.
-    let (model, description) =
-        unsafe { (model.as_ref(), needed(description, "description")) };
+    let (model, description) = unsafe { (model.as_ref(), needed(description, "description")) };
     let body = || {
         let spec: ChainSpec = parse_toml("description of a chain", description?)?;
         let datapath = model.map(|model| &model.hardware().datapath);
@@ -112,7 +111,7 @@ pub unsafe extern "C" fn bittrue_chain_of_layer(
             let problem = format_args!("the layer has {channels}");
             return Err(Error::new(format_args!("output channel {channel}"), problem));
         }
-        Ok(BittrueChain::new(ChainSpec::of(&mac).chain(None, channel as usize)?))
+        Ok(BittrueChain::new(Chain::of_channel(&mac, channel as usize)?))
     };
     // SAFETY: the caller's promise.
     unsafe { open(chain, body) }

@@ -100,9 +100,9 @@ pub(super) unsafe fn text<'a>(text: *const c_char, argument: &str) -> Result<Opt
     }
     // SAFETY: not null, so that by the caller's promise it ends in a zero byte.
     let text = unsafe { CStr::from_ptr(text) };
-    let text = text.to_str().map_err(|_| {
-        Error::new(format_args!("argument `{argument}`"), "is not UTF-8")
-    })?;
+    let text = text
+        .to_str()
+        .map_err(|_| Error::new(format_args!("argument `{argument}`"), "is not UTF-8"))?;
     Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
@@ -123,11 +123,7 @@ pub(super) unsafe fn needed<'a>(given: *const c_char, argument: &str) -> Result<
 ///
 /// `array` is null or holds `len` elements.
 #[allow(unsafe_code)]
-pub(super) unsafe fn array<'a, T>(
-    array: *const T,
-    len: u64,
-    argument: &str,
-) -> Result<&'a [T]> {
+pub(super) unsafe fn array<'a, T>(array: *const T, len: u64, argument: &str) -> Result<&'a [T]> {
     let len = elements::<T>(len, argument)?;
     if len == 0 {
         return Ok(&[]);

@@ -48,8 +48,7 @@ pub unsafe extern "C" fn bittrue_output_word(
 ) -> i32 {
     guard(|| {
         // SAFETY: the caller's promise.
-        let (model, input) =
-            unsafe { (object(model, "model")?, array(input, count, "input")?) };
+        let (model, input) = unsafe { (object(model, "model")?, array(input, count, "input")?) };
         let mac = model.mac(layer)?;
         let geometry = mac.kernel().geometry();
         check_len("input", count, geometry.input.len())?;
@@ -95,6 +94,27 @@ pub unsafe extern "C" fn bittrue_layer_run(
 ) -> i32 {
     // SAFETY: the caller's promise.
     unsafe { run(model, layer, image, inputs, lengths, count, output, length) }
+}
+
+/// As `bittrue_layer_run` for a layer that reads one map. Flat, so that a testbench can import it with
+/// arrays of its own lengths.
+///
+/// # Safety
+///
+/// `model` is an open handle; `input` holds `count` words and `output` takes `length`.
+#[allow(unsafe_code)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bittrue_layer_map(
+    model: *const BittrueModel,
+    layer: u32,
+    image: u64,
+    input: *const i64,
+    count: u64,
+    output: *mut i64,
+    length: u64,
+) -> i32 {
+    // SAFETY: the caller's promise; one map is an array of one.
+    unsafe { run(model, layer, image, &input, &count, 1, output, length) }
 }
 
 /// As `bittrue_layer_run`, with words of 32 bits.

@@ -131,9 +131,8 @@ pub unsafe extern "C" fn bittrue_open(
     model: *mut *mut BittrueModel,
 ) -> i32 {
     // SAFETY: the caller's promise.
-    let (hardware, network, plan) = unsafe {
-        (needed(hardware, "hardware"), text(network, "network"), text(plan, "plan"))
-    };
+    let (hardware, network, plan) =
+        unsafe { (needed(hardware, "hardware"), text(network, "network"), text(plan, "plan")) };
     let body = || {
         let (hardware, plan) = (hardware?, plan?);
         let inner = match network? {
@@ -144,6 +143,7 @@ pub unsafe extern "C" fn bittrue_open(
                 plan,
                 data: None,
                 synthetic: None,
+                inject: None,
                 seed,
             })?)),
         };
@@ -274,7 +274,8 @@ fn describe(model: &BittrueModel, index: u32) -> Result<BittrueLayer> {
     let layer = model.layer(index)?;
     let size = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
     let shape = |s: crate::tensor::Shape| [s.channels, s.height, s.width].map(size);
-    let first = layer.inputs().first().map(|&input| model.words().map(|w| w.layers()[input].shape()));
+    let first =
+        layer.inputs().first().map(|&input| model.words().map(|w| w.layers()[input].shape()));
     let format = layer.format();
     let described = BittrueLayer {
         inputs: size(layer.inputs().len()),

@@ -2,8 +2,8 @@
 //! exactly what the design gave, for the words that differ and for words that do not.
 
 use crate::error::Result;
-use crate::numeric::{Overflow, Rounding};
 use crate::kernels::Style;
+use crate::numeric::{Overflow, Rounding};
 use crate::verify::{Chain, ChainSpec};
 
 /// An output word: its operands, and what the design made of them.
@@ -53,7 +53,8 @@ pub(super) fn causes(spec: &ChainSpec, observed: Observed, samples: &[Sample]) -
     let explains = |suspect: &Suspect| {
         !samples.is_empty()
             && samples.iter().all(|sample| {
-                evaluate(suspect, observed, sample).is_ok_and(|word| word == i128::from(sample.actual))
+                evaluate(suspect, observed, sample)
+                    .is_ok_and(|word| word == i128::from(sample.actual))
             })
     };
     suspects(spec, observed).into_iter().filter(explains).map(|suspect| suspect.what).collect()
@@ -78,7 +79,10 @@ fn evaluate(suspect: &Suspect, observed: Observed, sample: &Sample) -> Result<i1
         }
         Change::DroppedFirst => drop(operands.drain(..operands.len().min(1))),
         Change::DroppedLast => drop(operands.pop()),
-        Change::None | Change::Offset(_) | Change::AccumulatorBounds(..) | Change::OutputBounds(..) => {}
+        Change::None
+        | Change::Offset(_)
+        | Change::AccumulatorBounds(..)
+        | Change::OutputBounds(..) => {}
     }
     let accumulator = match suspect.change {
         Change::AccumulatorBounds(low, high) => bounded(&chain, bias, &operands, low, high),
@@ -187,16 +191,34 @@ fn suspects(spec: &ChainSpec, observed: Observed) -> Vec<Suspect> {
     change("the first product is missing", Change::DroppedFirst);
     change("the last product is missing", Change::DroppedLast);
     let (low, high) = (spec.accumulator.format.min(), spec.accumulator.format.max());
-    change("the accumulator saturates one below its largest word", Change::AccumulatorBounds(low, high - 1));
-    change("the accumulator saturates one above its smallest word", Change::AccumulatorBounds(low + 1, high));
-    change("the accumulator saturates one short of both ends", Change::AccumulatorBounds(low + 1, high - 1));
+    change(
+        "the accumulator saturates one below its largest word",
+        Change::AccumulatorBounds(low, high - 1),
+    );
+    change(
+        "the accumulator saturates one above its smallest word",
+        Change::AccumulatorBounds(low + 1, high),
+    );
+    change(
+        "the accumulator saturates one short of both ends",
+        Change::AccumulatorBounds(low + 1, high - 1),
+    );
     if beyond {
         change("the constant added to round the output is one too large", Change::Offset(1));
         change("the constant added to round the output is one too small", Change::Offset(-1));
         let (low, high) = (spec.output.format.min(), spec.output.format.max());
-        change("the output saturates one below its largest word", Change::OutputBounds(low, high - 1));
-        change("the output saturates one above its smallest word", Change::OutputBounds(low + 1, high));
-        change("the output saturates one short of both ends", Change::OutputBounds(low + 1, high - 1));
+        change(
+            "the output saturates one below its largest word",
+            Change::OutputBounds(low, high - 1),
+        );
+        change(
+            "the output saturates one above its smallest word",
+            Change::OutputBounds(low + 1, high),
+        );
+        change(
+            "the output saturates one short of both ends",
+            Change::OutputBounds(low + 1, high - 1),
+        );
     }
     suspects
 }

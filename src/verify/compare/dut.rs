@@ -61,8 +61,7 @@ impl Dut {
             Some("jsonl") => {
                 let text = files::read_text(path)?;
                 let lines = text.lines().filter(|line| !line.trim().is_empty());
-                let lines =
-                    lines.map(|line| serde_json::from_str(line).map_err(|e| e.to_string()));
+                let lines = lines.map(|line| serde_json::from_str(line).map_err(|e| e.to_string()));
                 Self::trace(manifest, path, lines)?
             }
             _ => Self::file(manifest, path, single)?,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::files;
-use crate::kernels::{AccumulationOrder, Mac};
+use crate::kernels::{AccumulationOrder, Mac, Patches};
 use crate::tensor::{ConvGeometry, Shape, Window, Words};
 use crate::verify::vectors::{FileRef, LayerEntry, MacEntry, MemoryEntry, parse_hex, sha256};
 use crate::verify::{Chain, ordered_operands};
@@ -32,6 +32,9 @@ fn check(path: &Path, bytes: &[u8], file: &FileRef) -> Result<()> {
     Err(Error::new(path.display(), "is not the file of the manifest: its SHA-256 differs")
         .remedy("write the vectors anew with `bittrue vectors`"))
 }
+
+/// Largest size of a map or a window along an axis: products of three are 64-bit numbers.
+const LARGEST_SIZE: usize = 1 << 20;
 
 /// A multiply-accumulate layer with its operands for one image.
 pub(super) struct Layer {
@@ -66,14 +69,21 @@ impl Layer {
             Error::new(format_args!("layer `{}`", entry.name), "its shapes and words do not agree")
                 .remedy("write the vectors anew")
         };
-        // Refuses shapes that do not follow from each other.
-        crate::kernels::Patches::new(&geometry, &mac.order)?;
+        let window = mac.kernel.iter().chain(&mac.stride).chain(&mac.dilation).chain(&mac.padding);
+        let maps = entry.output_shape.iter().chain(entry.input_shapes.iter().flatten());
+        let sizes = window.chain(maps).chain([&mac.groups]);
+        if mac.groups == 0 || sizes.into_iter().any(|&size| size > LARGEST_SIZE) {
+            return Err(inconsistent());
+        }
         let (stepped, ifmap) =
             (words(folder, memory("weights")?)?, words(folder, memory("ifmap")?)?);
         let reduction = geometry.reduction();
-        if stepped.len() != geometry.weights() || ifmap.len() != geometry.input.len() {
+        let weights = geometry.output.channels.checked_mul(reduction);
+        if weights != Some(stepped.len()) || ifmap.len() != geometry.input.len() {
             return Err(inconsistent());
         }
+        // Refuses shapes that do not follow from each other.
+        Patches::new(&geometry, &mac.order)?;
         let [kh, kw] = mac.kernel;
         let steps = mac.order.reduction(geometry.group_inputs(), kh, kw);
         let mut canonical = vec![0; stepped.len()];

@@ -348,6 +348,7 @@ pub fn write_replay(divergence: &Divergence, folder: &Path) -> Result<()> {
     write("expected.hex", lines(divergence.format, &[divergence.expected.raw]))?;
     let _ = writeln!(plusargs, "+expected=expected.hex");
     write("plusargs.f", plusargs)?;
-    let text = serde_json::to_string_pretty(divergence).map_err(|e| Error::new("replay.json", e))?;
+    let text =
+        serde_json::to_string_pretty(divergence).map_err(|e| Error::new("replay.json", e))?;
     write("replay.json", text + "\n")
 }

@@ -26,7 +26,7 @@ pub(super) fn core(network: &str, layers: &[LayerEntry]) -> String {
         .collect();
     let mut text = format!(
         "CAPI=2:\n\
-         name: \"bittrue:vectors:{name}:0.1.0\"\n\
+         name: \"bittrue:vectors:{name}:{}\"\n\
          description: \"Golden vectors of {name}\"\n\
          filesets:\n  \
            package:\n    \
@@ -34,7 +34,8 @@ pub(super) fn core(network: &str, layers: &[LayerEntry]) -> String {
              file_type: systemVerilogSource\n  \
            vectors:\n    \
              file_type: user\n    \
-             files:\n"
+             files:\n",
+        env!("CARGO_PKG_VERSION")
     );
     let memories = || layers.iter().flat_map(|layer| &layer.memories);
     // Writing to a String cannot fail.

@@ -10,6 +10,7 @@ use crate::kernels::AccumulationOrder;
 use crate::numeric::Format;
 use crate::report::ToolInfo;
 use crate::verify::ChainSpec;
+use crate::verify::faults::FaultSpec;
 
 /// Version of the manifest's schema; grows when a key changes its meaning or goes.
 pub const MANIFEST_VERSION: u32 = 1;
@@ -46,7 +47,7 @@ pub struct Manifest {
     pub cycles: String,
     /// What was broken on purpose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub faults: Option<serde_json::Value>,
+    pub faults: Option<FaultSpec>,
     /// Layers in the order of execution.
     pub layers: Vec<LayerEntry>,
 }
@@ -170,6 +171,16 @@ impl Manifest {
             );
             return Err(Error::new(path.display(), problem)
                 .remedy("write the vectors anew with `bittrue vectors`"));
+        }
+        for memory in manifest.layers.iter().flat_map(|layer| &layer.memories) {
+            let path = folder.join(&memory.hex.path);
+            let size = std::fs::metadata(&path).map_err(|e| Error::io(&path, e))?.len();
+            // A word takes a byte at least.
+            if memory.words > size {
+                let problem = format_args!("has not the {} words of the manifest", memory.words);
+                return Err(Error::new(path.display(), problem)
+                    .remedy("write the vectors anew with `bittrue vectors`"));
+            }
         }
         Ok(manifest)
     }

@@ -24,6 +24,7 @@ use crate::numeric::{Cast, Constants, Format, Overflow, Rounding};
 use crate::report::ToolInfo;
 use crate::simulate::{BoundLayer, BoundMac, ImageState};
 use crate::tensor::{Shape, Words};
+use crate::verify::faults::AccumulatorFaults;
 use crate::verify::package::{PACKAGE, package};
 use crate::verify::{ChainSpec, Design, ordered_operands};
 
@@ -100,11 +101,10 @@ pub fn write_vectors(
             )?,
             core: write_text(root, "vectors.core", &core)?,
             cycles: cycles_definition(&design.hardware.array).into(),
-            faults: design.faults(),
+            faults: design.faults.clone(),
             layers: entries,
         };
-        let text = serde_json::to_string_pretty(&manifest)
-            .map_err(|e| Error::new(MANIFEST, e))?;
+        let text = serde_json::to_string_pretty(&manifest).map_err(|e| Error::new(MANIFEST, e))?;
         write_text(root, MANIFEST, &format!("{text}\n"))?;
         Ok(manifest)
     })
@@ -317,6 +317,11 @@ impl Image<'_> {
         Ok(())
     }
 
+    fn faults(&self, layer: usize, mac: &Mac) -> Option<AccumulatorFaults> {
+        let injector = self.design.injector.as_ref()?;
+        Some(injector.accumulators(layer, self.image, mac))
+    }
+
     fn memory(&self, name: &str, format: Format, shape: Vec<usize>, axes: &'static str) -> Memory {
         Memory { name: name.into(), image: Some(self.image), format, shape, axes }
     }
@@ -359,7 +364,11 @@ impl Image<'_> {
             self.partial_sums(entry, mac, operands)?;
         }
         let draws = self.design.words().draws(entry.index, self.image);
-        let sums = accumulators(mac, operands, draws)?;
+        let mut sums = accumulators(mac, operands, draws)?;
+        let faults = self.faults(entry.index, mac);
+        for (element, sum) in faults.iter().flat_map(|faults| faults.changed(mac, operands)) {
+            sums.set(element, sum as i64);
+        }
         self.map(entry, "accumulator", mac.geometry.output, &sums)?;
         let (output, shape) = (mac.spec.epilogue.cast.to(), mac.geometry.output);
         let frac = mac.spec.accumulator.to().frac();
@@ -406,6 +415,7 @@ impl Image<'_> {
         let (geometry, spec) = (&mac.geometry, ChainSpec::of(mac));
         let channels = geometry.output.channels;
         let first = spec.chain(None, 0)?;
+        let faults = self.faults(entry.index, mac);
         let steps = 1 + geometry.reduction().div_ceil(first.products());
         let format = first.partial_sum_format()?;
         let shape = vec![geometry.output.height, geometry.output.width, channels, steps];
@@ -417,11 +427,15 @@ impl Image<'_> {
             let pairs = ordered_operands(mac, operands, pixel, channel);
             let bias = mac.bias.map_or(0, |(_, raw)| raw[channel]);
             let mut failed = Ok(());
-            first.partial_sums(bias, &pairs, |sum| {
+            let put = |sum: i128| {
                 if failed.is_ok() {
                     failed = writer.put(sum as i64);
                 }
-            });
+            };
+            match &faults {
+                Some(faults) => drop(faults.run(&first, element, (bias, &pairs), put)),
+                None => first.partial_sums(bias, &pairs, put),
+            }
             failed?;
         }
         entry.memories.push(writer.finish()?);
