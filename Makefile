@@ -4,7 +4,7 @@ CARGO ?= cargo
 
 .PHONY: test format lint conformance unit docs benches deny capi
 
-test: format lint conformance unit docs benches
+test: format lint conformance capi unit docs benches
 
 format:
 	rustup component list --installed 2>/dev/null | grep -q rustfmt || rustup component add rustfmt

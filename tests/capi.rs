@@ -71,17 +71,18 @@ fn the_package_imports_what_the_header_declares() {
     }
 }
 
-/// The static library, built as `make capi` does but in the profile of the tests.
+/// The static library, as `make capi` builds it.
 fn library() -> PathBuf {
     let build = Command::new(env!("CARGO"))
         .current_dir(root())
-        .args(["rustc", "--locked", "--lib", "--crate-type", "staticlib"])
+        .args(["rustc", "--locked", "--profile", "capi", "--lib"])
+        .args(["--crate-type", "staticlib,cdylib"])
         .output()
         .unwrap();
     assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
     // target/<profile>/deps/<this test>
-    let profile = std::env::current_exe().unwrap();
-    profile.parent().unwrap().parent().unwrap().join("libbittrue.a")
+    let test = std::env::current_exe().unwrap();
+    test.ancestors().nth(3).unwrap().join("capi/libbittrue.a")
 }
 
 /// Compiles and runs `tests/capi/check.c`, which checks against words worked out by hand.

@@ -132,7 +132,7 @@ fn the_manifest_names_every_file_and_its_checksum() {
             assert!(lines.iter().all(|line| line.len() == digits));
         }
     }
-    assert!(files.len() > 40, "only {} files", files.len());
+    assert!(files.len() > 30, "only {} files", files.len());
     for (path, sum) in &files {
         let bytes = fs::read(vectors.path("golden").join(path)).unwrap();
         let found: String = Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect();
@@ -227,9 +227,11 @@ fn planted_errors_are_located_and_explained() {
     vectors.dut("conv2", "ofmap", &sound);
     assert_eq!(vectors.compare(&["dut"]).0, 0);
 
-    let check = |planted: Vec<i64>, cause: &str| {
+    let check_in = |memory: &str, planted: Vec<i64>, cause: &str| {
+        let sound = vectors.words("conv2", memory);
         let first = (0..sound.len()).find(|&i| sound[i] != planted[i]).expect(cause);
-        vectors.dut("conv2", "ofmap", &planted);
+        fs::remove_dir_all(vectors.path("dut")).unwrap();
+        vectors.dut("conv2", memory, &planted);
         let (code, text) = vectors.compare(&["dut"]);
         assert_eq!(code, 1, "{text}");
         let replay = vectors.replay();
@@ -244,7 +246,7 @@ fn planted_errors_are_located_and_explained() {
         }
         assert_eq!(replay["layer"], "conv2");
         assert_eq!(replay["expected"]["raw"], sound[first]);
-        assert_eq!(replay["actual"]["hex"], format!("{:02x}", planted[first]));
+        assert_eq!(replay["actual"]["raw"], planted[first]);
         let (bias, pairs) = &chains[first];
         assert_eq!(replay["chain"]["accumulator"], loop_of(*bias, pairs));
         let weights: Vec<i64> = pairs.iter().map(|pair| pair.0).collect();
@@ -254,6 +256,7 @@ fn planted_errors_are_located_and_explained() {
         assert!(causes.contains(&cause), "{cause} is not among {causes:?}");
         assert!(text.contains(cause), "{text}");
     };
+    let check = |planted: Vec<i64>, cause: &str| check_in("ofmap", planted, cause);
     check(
         words(&|bias, pairs| half_up(loop_of(bias, pairs)).clamp(0, 255)),
         "the output rounds half_up instead of half_even",
@@ -262,13 +265,13 @@ fn planted_errors_are_located_and_explained() {
         words(&|bias, pairs| half_even(loop_of(bias, pairs) + 1).clamp(0, 255)),
         "the constant added to round the output is one too large",
     );
-    check(
+    check_in(
+        "accumulator",
         words(&|bias, pairs| {
-            let loop_of =
-                pairs.iter().fold(clamp(bias), |sum, (w, x)| (sum + w * x).clamp(-2048, 2046));
-            half_even(loop_of).clamp(0, 255)
+            let clamp = |sum: i64| sum.clamp(-2047, 2047);
+            pairs.iter().fold(clamp(bias), |sum, (w, x)| clamp(sum + w * x))
         }),
-        "the accumulator saturates one below its largest word",
+        "the accumulator saturates one above its smallest word",
     );
     check(
         words(&|bias, pairs| {
@@ -277,10 +280,11 @@ fn planted_errors_are_located_and_explained() {
         }),
         "weights are not sign-extended",
     );
-    check(
+    check_in(
+        "accumulator",
         words(&|bias, pairs| {
             let reversed: Vec<_> = pairs.iter().rev().copied().collect();
-            half_even(loop_of(bias, &reversed)).clamp(0, 255)
+            loop_of(bias, &reversed)
         }),
         "products are accumulated in reverse order",
     );
@@ -386,8 +390,10 @@ fn a_weight_and_an_accumulator_break_where_they_are_told_to() {
     assert!(changed(&accumulator, "ofmap").len() <= 1);
     assert!(changed(&accumulator, "weights").is_empty());
 
-    let map = broken("site = \"activations\"\nelement = 35\nbit = 3");
-    assert_eq!(changed(&map, "ofmap"), [(35, 1 << 3)]);
+    let map = broken("site = \"activations\"\nelement = 35\nbit = 7");
+    // 128 more than it was: the largest of its window, so that pooling keeps it.
+    assert_eq!(changed(&map, "ofmap"), [(35, 1 << 7)]);
+    assert!(map.words("conv2", "ofmap")[35] > 127);
     assert!(changed(&map, "accumulator").is_empty());
     assert_ne!(sound.words("fc1", "accumulator"), map.words("fc1", "accumulator"));
 }

@@ -39,8 +39,10 @@ pub enum FaultKind {
     /// It is inverted once.
     Flip,
     /// It is always 0.
+    #[serde(rename = "stuck_at_0")]
     StuckAt0,
     /// It is always 1.
+    #[serde(rename = "stuck_at_1")]
     StuckAt1,
 }
 
