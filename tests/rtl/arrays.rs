@@ -215,8 +215,8 @@ fn plan_parameters(mac: &MacEntry) -> Vec<(String, i64)> {
         ]);
     }
     if chain.style == Some(Style::Exact) {
-        // LeNet-5's longest reduction, 400 products of 16 bits, takes 25 bits.
-        parameters.push(("SUM_BITS", i64::from(accumulator.bits()) + product.max(0) + 10));
+        // The longest reduction of LeNet-5 is 400 products of 16 bits, whose sum takes 25 bits.
+        parameters.push(("SUM_BITS", i64::from(accumulator.bits()) + product.max(0) + 12));
     }
     parameters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

@@ -3,9 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::arrays::{
-    Array, Job, LANES_4X3, Outcome, SYSTOLIC_6X6, SYSTOLIC_8X4, Simulator, simulate,
-};
+use crate::arrays::{Array, Job, LANES_3X5, LANES_4X3, Outcome, SYSTOLIC_8X4, Simulator, simulate};
 use crate::tools::ready;
 
 /// The words of a `$readmemh` file, comments left out.
@@ -62,8 +60,8 @@ fn a_rounding_constant_off_by_one() {
 
 #[test]
 fn a_saturation_bound_off_by_one() {
-    check("saturation_systolic", 2, SYSTOLIC_6X6, &["fc3"]);
-    check("saturation_lanes", 2, LANES_4X3, &["fc2"]);
+    check("saturation_systolic", 2, SYSTOLIC_8X4, &["fc3"]);
+    check("saturation_lanes", 2, LANES_3X5, &["fc3"]);
 }
 
 #[test]

@@ -31,7 +31,7 @@ async def golden_words(dut):
         dut.relu.value = int(chain.get("clamp") is not None)
         for index, (accumulator, word) in enumerate(zip(accumulators, expected)):
             dut.value.value = int(accumulator)
-            await Timer(1, "ns")
+            await Timer(1, "step")
             actual = int(dut.word.value)
             assert actual == int(word) & 0xFF, f"{layer['name']}, word {index}: {actual:02x}"
             words += 1
