@@ -2,9 +2,9 @@
 
 CARGO ?= cargo
 
-.PHONY: test format lint conformance rtl unit docs benches deny capi
+.PHONY: test format lint conformance rtl rtl-tools unit docs benches deny capi
 
-test: format lint conformance capi unit docs benches
+test: format lint conformance rtl unit docs benches
 
 format:
 	rustup component list --installed 2>/dev/null | grep -q rustfmt || rustup component add rustfmt
@@ -21,7 +21,7 @@ conformance:
 	target/venv/bin/python -W ignore tests/conformance/collect.py target/conformance
 
 # Designs in SystemVerilog against the model, tests/rtl: simulators, cocotb, synthesis.
-RTL_TOOLS := verilator iverilog yosys
+RTL_TOOLS := g++ verilator iverilog yosys
 rtl: rtl-tools capi
 	BITTRUE_RTL=required $(CARGO) test --locked --test rtl -- --nocapture
 

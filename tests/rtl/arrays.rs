@@ -31,6 +31,15 @@ pub const LANES_3X5: Array = Array { hardware: "lanes_3x5_element", plan: "produ
 pub const LANES_6X2: Array = Array { hardware: "lanes_6x2_column", plan: "int8" };
 pub const LANES_4X4: Array = Array { hardware: "lanes_4x4_array", plan: "int8" };
 
+/// A network and its operands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// LeNet-5 on digits.
+    LeNet5,
+    /// `tests/rtl/nets/grouped.toml` on synthetic operands.
+    Grouped,
+}
+
 /// A simulator.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Simulator {
@@ -40,6 +49,7 @@ pub enum Simulator {
 
 /// What is run.
 pub struct Job<'a> {
+    pub network: Network,
     pub array: Array,
     pub simulator: Simulator,
     pub images: usize,
@@ -93,10 +103,16 @@ pub fn simulate(name: &str, job: &Job) -> Outcome {
     let golden = folder.join("golden");
     let mut command = Command::new(env!("CARGO_BIN_EXE_bittrue"));
     command
-        .args(["vectors", "lenet5", "--patches", "--quiet", "--images", &job.images.to_string()])
+        .args(["vectors", "--patches", "--quiet", "--images", &job.images.to_string()])
         .args(["--hw", &file_or_shipped("hw", job.array.hardware)])
         .args(["--plan", &file_or_shipped("plans", job.array.plan), "--out"])
         .arg(&golden);
+    match job.network {
+        Network::LeNet5 => command.arg("lenet5"),
+        Network::Grouped => {
+            command.arg(sources().join("nets/grouped.toml")).args(["--synthetic", "0.4,0.5"])
+        }
+    };
     if !job.layers.is_empty() {
         command.args(["--layers", &job.layers.join(",")]);
     }
@@ -257,7 +273,11 @@ fn check(name: &str, job: &Job) {
     assert_eq!(outcome.cycles.len(), macs * job.images);
     let mut lines = String::new();
     for (layer, image, cycles) in &outcome.cycles {
-        assert_eq!(*cycles, outcome.model_cycles(layer, *image), "cycles of {layer}, image {image}");
+        assert_eq!(
+            *cycles,
+            outcome.model_cycles(layer, *image),
+            "cycles of {layer}, image {image}"
+        );
         if *image == 0 {
             write!(lines, " {layer} {cycles}").unwrap();
         }
@@ -273,11 +293,13 @@ fn check(name: &str, job: &Job) {
 
 fn verilator(name: &str, array: Array) {
     let simulator = Simulator::Verilator;
-    check(name, &Job { array, simulator, images: 10, layers: &[], fault: 0 });
+    let network = Network::LeNet5;
+    check(name, &Job { network, array, simulator, images: 10, layers: &[], fault: 0 });
 }
 
 fn icarus(name: &str, array: Array, layers: &[&str], images: usize) {
-    check(name, &Job { array, simulator: Simulator::Icarus, images, layers, fault: 0 });
+    let (network, simulator) = (Network::LeNet5, Simulator::Icarus);
+    check(name, &Job { network, array, simulator, images, layers, fault: 0 });
 }
 
 #[test]
@@ -343,6 +365,20 @@ fn lanes_3x5_in_icarus() {
 #[test]
 fn lanes_4x4_in_icarus() {
     icarus("lanes_4x4_icarus", LANES_4X4, &["fc2", "fc3"], 2);
+}
+
+/// Groups, strides and a depthwise layer, which LeNet-5 has not.
+#[test]
+fn groups_in_icarus() {
+    for (name, array) in [
+        ("groups_systolic_5x7", SYSTOLIC_5X7),
+        ("groups_lanes_4x3", LANES_4X3),
+        ("groups_lanes_3x5", LANES_3X5),
+        ("groups_lanes_6x2", LANES_6X2),
+    ] {
+        let (network, simulator) = (Network::Grouped, Simulator::Icarus);
+        check(name, &Job { network, array, simulator, images: 1, layers: &[], fault: 0 });
+    }
 }
 
 /// The shipped models of 16 × 16 elements, which take minutes to build.

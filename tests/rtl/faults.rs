@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use crate::arrays::{Array, Job, LANES_3X5, LANES_4X3, Outcome, SYSTOLIC_8X4, Simulator, simulate};
+use crate::arrays::{
+    Array, Job, LANES_3X5, LANES_4X3, Network, Outcome, SYSTOLIC_8X4, Simulator, simulate,
+};
 use crate::tools::ready;
 
 /// The words of a `$readmemh` file, comments left out.
@@ -42,7 +44,8 @@ fn check(name: &str, fault: usize, array: Array, layers: &[&str]) {
     if !ready(name, &["iverilog", "vvp"]) {
         return;
     }
-    let job = Job { array, simulator: Simulator::Icarus, images: 1, layers, fault };
+    let (network, simulator) = (Network::LeNet5, Simulator::Icarus);
+    let job = Job { network, array, simulator, images: 1, layers, fault };
     let outcome = simulate(name, &job);
     let place = first_difference(&outcome).expect("the planted error changes a word");
     let (equal, report) = outcome.compare();

@@ -1,5 +1,6 @@
 //! The cocotb example.
 
+use std::fs;
 use std::process::Command;
 
 use crate::tools::{ready, run, sources, target, work};
@@ -7,8 +8,10 @@ use crate::tools::{ready, run, sources, target, work};
 #[test]
 fn cocotb_reads_golden_vectors() {
     let python = target().join("venv/bin/python");
-    let packages = target().join("venv/lib/python3.11/site-packages/cocotb");
-    let needs = [python, packages].map(|path| path.to_string_lossy().into_owned());
+    let versions = fs::read_dir(target().join("venv/lib")).into_iter().flatten().flatten();
+    let mut cocotb = versions.map(|version| version.path().join("site-packages/cocotb"));
+    let cocotb = cocotb.find(|path| path.exists()).unwrap_or("venv/cocotb".into());
+    let needs = [python, cocotb].map(|path| path.to_string_lossy().into_owned());
     if !ready("cocotb", &["iverilog", "vvp", &needs[0], &needs[1]]) {
         return;
     }
