@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::arrays::{
-    Array, Job, LANES_3X5, LANES_4X3, Network, Outcome, SYSTOLIC_8X4, Simulator, simulate,
+    Array, Job, LANES_4X3, LANES_4X4, Network, Outcome, SYSTOLIC_8X4, Simulator, simulate,
 };
 use crate::tools::ready;
 
@@ -58,13 +58,13 @@ fn check(name: &str, fault: usize, array: Array, layers: &[&str]) {
 #[test]
 fn a_rounding_constant_off_by_one() {
     check("rounding_systolic", 1, SYSTOLIC_8X4, &["fc3"]);
-    check("rounding_lanes", 1, LANES_4X3, &["fc3"]);
+    check("rounding_lanes", 1, LANES_4X4, &["conv1"]);
 }
 
 #[test]
 fn a_saturation_bound_off_by_one() {
     check("saturation_systolic", 2, SYSTOLIC_8X4, &["fc3"]);
-    check("saturation_lanes", 2, LANES_3X5, &["fc3"]);
+    check("saturation_lanes", 2, LANES_4X4, &["conv1"]);
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! Resources of the element by Yosys, beside the committed table and the estimate of `cost`.
 
-use std::fmt::Write;
 use std::fs;
 use std::process::Command;
 
