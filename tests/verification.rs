@@ -258,6 +258,9 @@ fn cycles_are_those_of_the_formula() {
     assert_eq!(vectors.compare(&["t.csv", "--tolerance-cycles", "3"]).0, 0);
 }
 
+/// What a design makes of a bias and operand pairs.
+type Word<'a> = dyn Fn(i64, &[(i64, i64)]) -> i64 + 'a;
+
 /// Words of a design with one thing wrong, and what the comparison says of it.
 #[test]
 fn planted_errors_are_located_and_explained() {
@@ -276,7 +279,7 @@ fn planted_errors_are_located_and_explained() {
         pairs.iter().fold(clamp(bias), |sum, (w, x)| clamp(sum + w * x))
     };
     let chains = chains(&vectors, "conv2");
-    let words = |word: &dyn Fn(i64, &[(i64, i64)]) -> i64| -> Vec<i64> {
+    let words = |word: &Word| -> Vec<i64> {
         chains.iter().map(|(bias, pairs)| word(*bias, pairs)).collect()
     };
     let sound = words(&|bias, pairs| half_even(loop_of(bias, pairs)).clamp(0, 255));
