@@ -182,8 +182,8 @@ impl Chain {
             return Err(Error::new("bias", "a bias of 64 bits is signed"));
         }
         let casts = [
-            ("product", spec.product),
             ("accumulator", spec.accumulator),
+            ("product", spec.product),
             ("output", spec.epilogue.cast),
         ];
         if let Some((site, _)) =
