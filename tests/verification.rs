@@ -183,6 +183,62 @@ fn partial_sums_are_those_of_the_plain_loop() {
     assert_eq!(vectors.words("conv2", "accumulator"), last);
 }
 
+/// gemmlowp: the rounding doubling high half of the product, then a rounding shift, halves away from
+/// zero; here in plain 64-bit arithmetic.
+#[test]
+fn affine_words_follow_from_accumulators_and_multipliers() {
+    let vectors = Vectors::new(&[
+        "--plan",
+        "int8_channel",
+        "--hw",
+        "lanes_scaled_16x16",
+        "--layers",
+        "conv1",
+    ]);
+    let chain = &vectors.layer("conv1")["mac"]["chain"];
+    let constants: Vec<[i64; 2]> = (chain["requantizer"].as_array().unwrap().iter())
+        .map(|r| [&r["multiplier"], &r["shift"]].map(|value| value.as_i64().unwrap()))
+        .collect();
+    assert_eq!(constants.len(), 6);
+    // Shift in 8 bits over the multiplier in 32.
+    let path = vectors.memory("conv1", "requantizer")["hex"]["path"].as_str().unwrap();
+    let text = fs::read_to_string(vectors.path("golden").join(path)).unwrap();
+    let lines: Vec<&str> = text.lines().skip(1).collect();
+    for ([multiplier, shift], line) in constants.iter().zip(&lines) {
+        assert_eq!(*line, format!("{:02x}{multiplier:08x}", shift & 0xff));
+        assert!(*shift < 0);
+    }
+    let expected = |(element, acc): (usize, i64)| {
+        let [multiplier, shift] = constants[element % 6];
+        let high = (acc * multiplier + (1 << 30)) >> 31;
+        let magnitude = (high.abs() + (1 << (-shift - 1))) >> -shift;
+        (high.signum() * magnitude).clamp(0, 255)
+    };
+    let words: Vec<i64> =
+        vectors.words("conv1", "accumulator").into_iter().enumerate().map(expected).collect();
+    assert!(words.iter().filter(|&&word| word > 0).count() > 500);
+    assert_eq!(vectors.words("conv1", "ofmap"), words);
+}
+
+/// What is drawn for a word of a run is drawn for it in the vectors too.
+#[test]
+fn stochastic_words_are_those_of_the_run() {
+    let place = tempfile::tempdir().unwrap();
+    let plan = place.path().join("plan.toml");
+    let rule = "select = \"conv1.output\"\nquantizer = { kind = \"fixed\", format = \"8\", \
+                rounding = \"stochastic\" }\n";
+    fs::write(&plan, format!("name = \"p\"\n[[rule]]\n{rule}")).unwrap();
+    let of_seed = |seed: &str| {
+        let plan = plan.to_str().unwrap();
+        Vectors::new(&["--plan", plan, "--seed", seed, "--layers", "conv1"])
+    };
+    let (one, two) = (of_seed("1"), of_seed("2"));
+    assert_eq!(one.words("conv1", "accumulator"), two.words("conv1", "accumulator"));
+    assert_ne!(one.words("conv1", "ofmap"), two.words("conv1", "ofmap"));
+    // An unsigned output has no words for the activation function to cut off.
+    assert_eq!(one.words("conv1", "ofmap"), one.words("conv1", "requantized"));
+}
+
 /// SCALE-Sim's fold formula (docs/cycles.md) for conv1 and fc3 of LeNet-5 on 16 × 16 weight-
 /// stationary elements: ⌈25/16⌉ · ⌈6/16⌉ folds of 2·16 + 16 + 784 − 2 cycles, and ⌈84/16⌉ · 1 folds of
 /// 2·16 + 16 + 1 − 2.
@@ -202,6 +258,9 @@ fn cycles_are_those_of_the_formula() {
     assert_eq!(vectors.compare(&["t.csv", "--tolerance-cycles", "3"]).0, 0);
 }
 
+/// What a design makes of a bias and operand pairs.
+type Word<'a> = dyn Fn(i64, &[(i64, i64)]) -> i64 + 'a;
+
 /// Words of a design with one thing wrong, and what the comparison says of it.
 #[test]
 fn planted_errors_are_located_and_explained() {
@@ -220,7 +279,7 @@ fn planted_errors_are_located_and_explained() {
         pairs.iter().fold(clamp(bias), |sum, (w, x)| clamp(sum + w * x))
     };
     let chains = chains(&vectors, "conv2");
-    let words = |word: &dyn Fn(i64, &[(i64, i64)]) -> i64| -> Vec<i64> {
+    let words = |word: &Word| -> Vec<i64> {
         chains.iter().map(|(bias, pairs)| word(*bias, pairs)).collect()
     };
     let sound = words(&|bias, pairs| half_even(loop_of(bias, pairs)).clamp(0, 255));

@@ -184,8 +184,8 @@ fn describe(hardware: &Hardware) -> String {
         line(
             resources.dsp.as_str(),
             format!(
-                "{} slices, {} LUTs, {} FFs in the elements of the array; an element {}, {}, {}; \
-                 {} products a slice where packed",
+                "{} slices, {} LUTs, {} FFs in the elements of the array ({}, {}, {} in one); \
+                 products that fit a slice: {}",
                 resources.dsps,
                 resources.luts,
                 resources.ffs,

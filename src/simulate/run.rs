@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::hardware::Hardware;
 use crate::kernels::PatchScratch;
 use crate::mapping::OperandBits;
+use crate::numeric::Draws;
 use crate::quantize::{Baseline, QuantizedNetwork, synthetic_words};
 use crate::simulate::arrays::LanesScratch;
 use crate::simulate::noise::compare;
@@ -181,7 +182,8 @@ impl Simulator {
                 if let Some(mac) = bound.mac() {
                     let read = &self.words.layers()[bound.inputs()[0]];
                     let len = mac.problem().geometry.input.len();
-                    let words = synthetic_words(read.format(), len, density, self.seed, stream)?;
+                    let draws = Draws::new(self.seed, stream);
+                    let words = synthetic_words(read.format(), read.range(), len, density, draws)?;
                     self.words.run_layer(layer, &[&words], index, &mut scratch.image);
                     self.count(layer, Some(&words), scratch);
                     continue;

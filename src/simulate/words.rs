@@ -114,6 +114,14 @@ impl BoundLayer {
         self.affine.as_ref().map_or(self.format, |affine| affine.stored)
     }
 
+    /// Smallest and largest output word.
+    pub fn range(&self) -> [i64; 2] {
+        match &self.affine {
+            Some(affine) => affine.range(),
+            None => [self.format.min() as i64, self.format.max() as i64],
+        }
+    }
+
     /// Width of the words as they are stored.
     pub fn stored_bits(&self) -> u32 {
         self.stored().bits()

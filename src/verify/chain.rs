@@ -182,8 +182,8 @@ impl Chain {
             return Err(Error::new("bias", "a bias of 64 bits is signed"));
         }
         let casts = [
-            ("product", spec.product),
             ("accumulator", spec.accumulator),
+            ("product", spec.product),
             ("output", spec.epilogue.cast),
         ];
         if let Some((site, _)) =
@@ -388,6 +388,70 @@ mod tests {
             prop_assert_eq!(sums.len(), 1 + operands.len().div_ceil(chain.products()));
             let last = chain.finish(sums[sums.len() - 1]);
             prop_assert_eq!(last, chain.accumulate(bias, &operands).raw);
+        }
+    }
+
+    fn formats() -> impl Strategy<Value = Format> {
+        let frac = prop_oneof![8 => -4_i32..40, 1 => Just(-512), 1 => Just(512)];
+        (any::<bool>(), 1_u32..=64, frac).prop_map(|(s, w, f)| Format::new(s, w, f).unwrap())
+    }
+
+    fn casts() -> impl Strategy<Value = CastSpec> {
+        let modes = (prop::sample::select(Rounding::ALL), prop::sample::select(Overflow::ALL));
+        (formats(), modes).prop_map(|(format, (rounding, overflow))| CastSpec {
+            format,
+            rounding,
+            overflow,
+        })
+    }
+
+    fn specs() -> impl Strategy<Value = ChainSpec> {
+        let styles = prop::sample::select(vec![Style::ProductCast, Style::Fused, Style::Exact]);
+        let operands = (formats(), formats(), prop::option::of(formats()));
+        let sites = (prop::option::of(casts()), casts(), casts());
+        let rest = (1_usize..5, prop::option::of(any::<[i64; 2]>()));
+        (styles, operands, sites, rest).prop_map(
+            |(style, (weights, activations, bias), (product, accumulator, output), rest)| {
+                ChainSpec {
+                    style: Some(style),
+                    adder_tree: Some(rest.0),
+                    weights,
+                    activations,
+                    bias,
+                    product: product.filter(|_| style == Style::ProductCast),
+                    accumulator,
+                    output,
+                    requantizer: Vec::new(),
+                    clamp: rest.1,
+                }
+            },
+        )
+    }
+
+    proptest! {
+        /// Whatever a description states: it is refused, or its accumulators are words of their
+        /// format, step by step those of the loop.
+        #[test]
+        fn a_description_that_is_taken_works(
+            spec in specs(),
+            bias in any::<i64>(),
+            operands in prop::collection::vec(any::<(i64, i64)>(), 0..6),
+        ) {
+            let Ok(chain) = spec.chain(None, 0) else { return Ok(()) };
+            let word = |format: Format, word: i64| {
+                format.raw(format.pattern(word.into())).unwrap() as i64
+            };
+            let pair = |&(w, x): &(i64, i64)| (word(spec.weights, w), word(spec.activations, x));
+            let operands: Vec<_> = operands.iter().map(pair).collect();
+            let bias = spec.bias.map_or(0, |format| word(format, bias));
+            let sum = chain.accumulate(bias, &operands).raw;
+            prop_assert!(spec.accumulator.format.contains(sum));
+            let mut last = 0;
+            chain.partial_sums(bias, &operands, |sum| last = sum);
+            prop_assert_eq!(chain.finish(last), sum);
+            if spec.clamp.is_none() {
+                prop_assert!(spec.output.format.contains(chain.requantize(sum).raw));
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use crate::dataset::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::hardware::Hardware;
 use crate::network::{self, Op};
+use crate::numeric::Draws;
 use crate::quantize::{Plan, QuantizedNetwork, lower, lower_encoded, synthetic, synthetic_words};
 use crate::simulate::{BoundNetwork, ImageState, Simulator};
 use crate::tensor::Words;
@@ -194,7 +195,8 @@ impl Design {
             if let Some(mac) = bound.mac() {
                 let read = &words.layers()[bound.inputs()[0]];
                 let len = mac.problem().geometry.input.len();
-                let input = synthetic_words(read.format(), len, density, self.seed, stream)?;
+                let draws = Draws::new(self.seed, stream);
+                let input = synthetic_words(read.format(), read.range(), len, density, draws)?;
                 words.run_layer(layer, &[&input], image, state);
                 each(layer, Some(&input), state)?;
                 continue;

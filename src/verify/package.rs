@@ -32,7 +32,7 @@ impl Package {
         match value {
             // Its magnitude is no signed literal of 64 bits.
             i64::MIN => line!(self, "  localparam longint {name} = 64'sh{magnitude:x};"),
-            ..=-1 => line!(self, "  localparam longint {name} = -64'sd{magnitude};"),
+            _ if value < 0 => line!(self, "  localparam longint {name} = -64'sd{magnitude};"),
             _ => line!(self, "  localparam longint {name} = 64'sd{magnitude};"),
         }
     }

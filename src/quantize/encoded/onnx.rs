@@ -4,13 +4,41 @@
 use super::{Mean, Pooling, Product, Rules};
 use crate::error::{Error, Result};
 use crate::kernels::elementwise::ScaledSum;
-use crate::kernels::pool::Average;
+use crate::kernels::pool::{Average, SumOrder};
 use crate::kernels::softmax::{Softmax, TableSoftmax};
 use crate::network::{Activation, PoolKind};
 use crate::numeric::{Requantizer, Rounding};
 use crate::quantize::{Affine, Rescale};
+use crate::tensor::Window;
 
-pub struct Onnx;
+/// The opset from which the runtime's float average pooling sums by rows alone.
+const BY_ROWS: i64 = 19;
+/// The runtime's float average pooling sums by columns under windows of at most this side,
+const WIDEST_BY_COLUMNS: usize = 32;
+/// and of at most this stride along the rows.
+const LONGEST_BY_COLUMNS: usize = 2;
+
+pub struct Onnx {
+    pub opset: i64,
+}
+
+impl Onnx {
+    /// The order in which an average pooling sums.
+    fn order(&self, pool: &Pooling) -> SumOrder {
+        let Window { kernel, stride, padding, .. } = pool.window;
+        if pool.on_words || self.opset >= BY_ROWS {
+            SumOrder::Rows
+        } else if kernel == pool.map && stride == [1, 1] && padding == [0; 4] {
+            SumOrder::Quarters
+        } else if kernel.iter().all(|&side| side <= WIDEST_BY_COLUMNS)
+            && stride[1] <= LONGEST_BY_COLUMNS
+        {
+            SumOrder::Columns
+        } else {
+            SumOrder::Rows
+        }
+    }
+}
 
 impl Rules for Onnx {
     fn rounding(&self) -> Rounding {
@@ -50,8 +78,10 @@ impl Rules for Onnx {
         let average = Average::Float32 {
             input_scale: input.scale(0),
             output_scale: output.scale(0),
-            zero_point: output.zero_point,
+            // A float average has its zero point added once it is rounded.
+            zero_point: if pool.on_words { output.zero_point } else { 0 },
             padded: pool.kind == PoolKind::PaddedAverage,
+            order: self.order(&pool),
         };
         Ok(Mean { average, rescale: None, rounding })
     }

@@ -84,7 +84,11 @@ pub(super) unsafe fn open<T>(place: *mut *mut T, body: impl FnOnce() -> Result<T
 pub(super) unsafe fn close<T>(handle: *mut T) {
     if !handle.is_null() {
         // SAFETY: it came from `Box::into_raw` in `open`, and nobody else has it any more.
-        guard(|| Ok(drop(unsafe { Box::from_raw(handle) })));
+        let object = unsafe { Box::from_raw(handle) };
+        guard(|| {
+            drop(object);
+            Ok(())
+        });
     }
 }
 

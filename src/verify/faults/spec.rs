@@ -106,7 +106,7 @@ impl FaultSpec {
                 .remedy("write for example weights:flip:1e-4 or activations:stuck_at_0:0.001:conv*")
         };
         let mut parts = file_or_text.splitn(4, ':');
-        let mut word = || parts.next().map(|part| serde_json::Value::from(part));
+        let mut word = || parts.next().map(serde_json::Value::from);
         let (site, kind) = (word().ok_or_else(refused)?, word().ok_or_else(refused)?);
         let rate = parts.next().and_then(|rate| rate.parse().ok()).ok_or_else(refused)?;
         let fault = Fault {

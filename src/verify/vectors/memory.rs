@@ -147,9 +147,9 @@ impl MemoryWriter {
 /// Bytes of the native integer that holds a word.
 fn word_bytes(format: Format) -> usize {
     match format.bits() {
-        ..=8 => 1,
-        ..=16 => 2,
-        ..=32 => 4,
+        0..=8 => 1,
+        9..=16 => 2,
+        17..=32 => 4,
         _ => 8,
     }
 }
