@@ -31,6 +31,8 @@ pub mod cost;
 
 pub mod report;
 
+pub mod verify;
+
 pub mod train;
 
 pub mod cli;

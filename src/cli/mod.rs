@@ -1,12 +1,14 @@
 //! The command line: one file per subcommand. Results go to stdout, progress to stderr.
 
 mod cast;
+mod compare;
 mod list;
 mod output;
 mod run;
 mod show;
 mod threads;
 mod train;
+mod vectors;
 
 use clap::{Parser, Subcommand};
 
@@ -32,6 +34,10 @@ enum Command {
     Show(show::Args),
     /// Cast raw words from one fixed-point format to another.
     Cast(cast::Args),
+    /// Write golden vectors for RTL verification: the words of every memory of every layer.
+    Vectors(vectors::Args),
+    /// Compare what a design produced with golden vectors and report the first divergence.
+    Compare(compare::Args),
     /// Train a network in float32 and write its weights.
     Train(train::Args),
 }
@@ -44,6 +50,8 @@ impl Cli {
             Some(Command::List) => list::run(),
             Some(Command::Show(args)) => show::run(&args),
             Some(Command::Cast(args)) => cast::run(&args),
+            Some(Command::Vectors(args)) => vectors::run(&args),
+            Some(Command::Compare(args)) => compare::run(&args),
             Some(Command::Train(args)) => train::run(&args),
             None => Self::parse_from(["bittrue", "run", "lenet5"]).run(),
         }

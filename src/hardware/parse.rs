@@ -174,6 +174,11 @@ impl Hardware {
         Self::parse(&name, &text, folder)
     }
 
+    /// The text of a shipped model, or of a file.
+    pub fn text(name_or_path: &str) -> Result<String> {
+        Ok(MODELS.text(name_or_path, Path::new(""))?.1.into_owned())
+    }
+
     /// All models that ship.
     pub fn shipped() -> Result<Vec<Self>> {
         MODELS.names().map(Self::open).collect()

@@ -157,7 +157,12 @@ impl MacKernel {
         draws: LayerDraws,
         events: &mut SiteEvents,
     ) {
-        let mac = Mac {
+        reference::mac_layer(&self.mac(), input, output, draws, events);
+    }
+
+    /// The layer that was prepared.
+    pub fn mac(&self) -> Mac<'_> {
+        Mac {
             spec: self.spec,
             range: self.range,
             geometry: self.geometry,
@@ -165,8 +170,7 @@ impl MacKernel {
             weights: &self.weights,
             bias: self.bias.as_ref().map(|(format, raw)| (*format, &raw[..])),
             requantizers: &self.requantizers,
-        };
-        reference::mac_layer(&mac, input, output, draws, events);
+        }
     }
 }
 
@@ -189,7 +193,7 @@ impl Path {
 }
 
 /// Checks that the sites fit together.
-fn check_spec(spec: &MacSpec) -> Result<()> {
+pub(crate) fn check_spec(spec: &MacSpec) -> Result<()> {
     let operands = [("weights", spec.weights), ("activations", spec.activations)];
     for (site, format) in operands {
         if format.bits() > 32 {

@@ -35,6 +35,7 @@ pub(crate) use dot::{Halves, Portable, Simd, Work};
 pub use draws::{LayerDraws, Site};
 pub use events::SiteEvents;
 pub use gemm_f32::gemm_f32;
+pub(crate) use mac::check_spec;
 pub use mac::{MacKernel, MacScratch};
 pub use patches::{PatchScratch, Patches};
 pub use spec::{Epilogue, Mac, MacSpec};

@@ -17,6 +17,6 @@ pub use events::Events;
 pub use format::Format;
 pub use modes::{Overflow, Rounding};
 pub(crate) use requantize::Scheme;
-pub use requantize::{Requantizer, RequantizerKind, quantize_multiplier};
+pub use requantize::{Constants, Requantizer, RequantizerKind, quantize_multiplier};
 pub use stochastic::{Draws, Lfsr16};
 pub use typed::{from_fixed, to_fixed};

@@ -39,6 +39,35 @@ pub(crate) enum Scheme {
     Float64 { scale: f64 },
 }
 
+/// What a requantizer multiplies and shifts by, in the form in which hardware stores it.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Constants {
+    /// A shift of an accumulator with so many fractional bits, rounded and brought into range as
+    /// the output's cast says.
+    Shift {
+        /// Fractional bits F of the accumulator.
+        acc_frac: i32,
+    },
+    /// See [`Requantizer::multiplier_shift`].
+    MultiplierShift {
+        /// 0 to 2^31 − 1.
+        multiplier: i32,
+        /// −31 to 30, positive to the left.
+        shift: i32,
+    },
+    /// See [`Requantizer::float32`].
+    Float32 {
+        /// IEEE bits of the scale.
+        scale_bits: u32,
+    },
+    /// See [`Requantizer::float64`].
+    Float64 {
+        /// IEEE bits of the scale.
+        scale_bits: u64,
+    },
+}
+
 /// `acc · multiplier · 2^(left − 31 − right)`, one of `left` and `right` being zero.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct MultiplierShift {
@@ -137,6 +166,40 @@ impl Requantizer {
         Self { scheme, low: end(output.min()), high: end(output.max()) }
     }
 
+    /// A requantizer of the given constants; the output's rounding and overflow count for a shift,
+    /// its format for all.
+    pub fn from_constants(constants: Constants, output: Cast) -> Result<Self> {
+        match constants {
+            Constants::Shift { acc_frac } => Self::new(RequantizerKind::Shift, acc_frac, output),
+            Constants::MultiplierShift { multiplier, shift } => {
+                Self::multiplier_shift(multiplier, shift, output.to())
+            }
+            Constants::Float32 { scale_bits } => {
+                Self::float32(f32::from_bits(scale_bits), output.to())
+            }
+            Constants::Float64 { scale_bits } => {
+                Self::float64(f64::from_bits(scale_bits), output.to())
+            }
+        }
+    }
+
+    /// What it multiplies and shifts by.
+    pub fn constants(&self) -> Constants {
+        match self.scheme {
+            Scheme::Shift { acc_frac, .. } => Constants::Shift { acc_frac },
+            Scheme::MultiplierShift(MultiplierShift { multiplier, left, right, .. }) => {
+                Constants::MultiplierShift { multiplier, shift: left as i32 - right as i32 }
+            }
+            Scheme::Float32 { scale, .. } => Constants::Float32 { scale_bits: scale.to_bits() },
+            Scheme::Float64 { scale } => Constants::Float64 { scale_bits: scale.to_bits() },
+        }
+    }
+
+    /// Smallest and largest word that it gives.
+    pub fn range(&self) -> [i64; 2] {
+        [self.low, self.high]
+    }
+
     /// The requantizer that saturates to `low..=high`, each end brought into its format: the range
     /// of a stored word less its zero point.
     pub fn within(self, low: i64, high: i64) -> Self {
@@ -147,11 +210,6 @@ impl Requantizer {
     /// The scheme.
     pub(crate) fn scheme(&self) -> Scheme {
         self.scheme
-    }
-
-    /// Smallest and largest word.
-    pub(crate) fn range(&self) -> [i64; 2] {
-        [self.low, self.high]
     }
 
     /// The output word of an accumulator. `random` is for stochastic rounding.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::cost::{Energy, energy, metrics};
+use crate::cost::{Energy, energy, metrics, resources};
 use crate::hardware::Hardware;
 use crate::mapping::Accesses;
 use crate::network::Network;
@@ -80,6 +80,8 @@ impl Subject<'_> {
             plan: self.plan.to_owned(),
             dataset: DatasetInfo { name: self.dataset.to_owned(), images: run.images },
             accuracy,
+            faults: None,
+            resources: resources(self.hardware),
             totals: self.figures(&total, &total_energy, run.images),
             layers,
         }

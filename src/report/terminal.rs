@@ -4,7 +4,24 @@ use std::fmt::Write;
 
 use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
 
-use crate::report::{Figures, LayerReport, Report, Score};
+use crate::report::{FaultReport, Figures, LayerReport, Report, Score};
+
+/// What faults did: the sound network's accuracy, and the words that differ by layer.
+fn fault_lines(faults: &FaultReport) -> String {
+    let mut text = format!("faults     {}\n", faults.spec);
+    // Writing to a String cannot fail.
+    if let Some(sound) = &faults.sound {
+        let _ = writeln!(text, "           {}", score("sound    ", sound));
+    }
+    let _ = writeln!(text, "           same class on {}\n", percent(faults.agreement));
+    let mut table = ruled_table(&["layer", "words", "differing"], 1);
+    for layer in &faults.layers {
+        let words = grouped(layer.words as f64);
+        table.add_row([layer.name.clone(), words, percent(layer.differing)]);
+    }
+    let _ = write!(text, "{table}");
+    text
+}
 
 /// Who ran, accuracy, layers, totals; tables of at most 100 columns where layers have names of up to
 /// 20 characters.
@@ -47,6 +64,9 @@ pub fn to_terminal(report: &Report) -> String {
         for (index, text) in lines.into_iter().flatten().enumerate() {
             line(&mut out, if index == 0 { "accuracy" } else { "" }, text);
         }
+    }
+    if let Some(faults) = &report.faults {
+        let _ = writeln!(out, "\n{}", fault_lines(faults));
     }
     let _ = writeln!(out, "\nPer image{}", if report.dataset.images > 1 { ", mean" } else { "" });
     let _ = writeln!(out, "{}\n", layers(report));

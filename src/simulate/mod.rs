@@ -18,7 +18,7 @@ pub use layer::LayerModel;
 pub use noise::Noise;
 pub use run::{Outputs, Run, Simulator};
 pub use vector::{FeatureMap, VectorModel};
-pub use words::{BoundLayer, BoundMac, BoundNetwork, ImageState};
+pub use words::{BoundLayer, BoundMac, BoundNetwork, Disturbance, ImageState};
 
 pub use crate::kernels::SiteEvents;
 pub use crate::mapping::Accesses;

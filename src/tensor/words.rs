@@ -108,6 +108,11 @@ impl Words {
         with_words!(&self.buffer, slice => slice[index].raw())
     }
 
+    /// Puts a raw word, which the format contains, at `index`.
+    pub fn set(&mut self, index: usize, raw: i64) {
+        with_words!(&mut self.buffer, slice => slice[index] = Word::from_raw(raw));
+    }
+
     /// All raw words.
     pub fn to_vec(&self) -> Vec<i64> {
         with_words!(&self.buffer, slice => slice.iter().map(|&w| w.raw()).collect())
