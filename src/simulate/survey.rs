@@ -134,7 +134,7 @@ impl<'a> Survey<'a> {
         images: usize,
         baseline: Option<&Baseline>,
         image: impl Fn(usize) -> Result<Array3<f32>> + Sync,
-        mut each: impl FnMut(usize, Outputs),
+        each: impl FnMut(usize, Outputs),
         done: impl Fn(u64) + Sync,
     ) -> Result<Surveyed> {
         let one = |index: usize, scratch: &mut Scratch| {
@@ -156,7 +156,7 @@ impl<'a> Survey<'a> {
             done(1);
             Ok((maps, Outputs { quantized: self.words.outputs(&scratch.state), float }))
         };
-        self.windows(images, one, |index, outputs| each(index, outputs))
+        self.windows(images, one, each)
     }
 
     /// Runs `images` images on synthetic activations, as
