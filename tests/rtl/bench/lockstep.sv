@@ -1,6 +1,5 @@
 // The element and the requantizers in lock-step with the C library: random chains, each sum, each
-// accumulator and each output word compared as it appears. All
-// configurations run side by side.
+// accumulator and each output word compared as it appears. All configurations run side by side.
 module lockstep;
   import codes_pkg::*;
   logic clk = 0;
