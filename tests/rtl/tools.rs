@@ -99,6 +99,8 @@ impl Bench<'_> {
             .args(["--binary", "--timing", "-O3", "--x-assign", "fast", "--x-initial", "fast"])
             .args(["--noassert", "-Wno-fatal", "-Wno-lint", "-Wno-WIDTH", "--top-module", self.top])
             .arg(format!("-I{}", sources().join("design").display()))
+            .arg("-y")
+            .arg(sources().join("bench"))
             .arg(format!("-DFAULT={}", self.fault))
             .args(["-MAKEFLAGS", "OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O1"])
             // A program named like the bench would stand in the way of C++ headers.
