@@ -226,6 +226,11 @@ fn json(line: &[u8]) -> Option<&str> {
 }
 
 fn read(path: &Path) -> Result<Content> {
+    // Devices and pipes may have no end.
+    if !std::fs::metadata(path).map_err(|e| Error::io(path, e))?.is_file() {
+        return Err(Error::new(path.display(), "is no regular file, so it cannot be a journal")
+            .remedy("name the file that `bittrue sweep` wrote"));
+    }
     let bytes = files::read_bytes(path)?;
     let mut content = Content { identity: None, records: BTreeMap::new(), sound: 0 };
     let mut number = 0;

@@ -27,6 +27,8 @@ const FIRST: usize = 1000;
 const NOISE: usize = 200;
 /// Designs of the front that are tried on all tuning images, at most.
 const CHECKED: usize = 10;
+/// Trades of one bit for another that are tried, at most.
+const TRADES: usize = 60;
 /// Images whose mean energy stands for a candidate's, at most.
 const COSTED: usize = 16;
 
@@ -195,6 +197,7 @@ pub fn search(
     let few = Probe::new(&base, baseline, &source.test, 0..half.min(NOISE))?;
     let path = searcher.path(&searcher.sensitivity(&few)?);
     let found = searcher.greedy(&path, &first, &tuning)?;
+    let found = searcher.trade(found, &first, &tuning)?;
     progress("NSGA-II");
     let float_first = first.float_rate();
     let front = if settings.generations > 0 {
@@ -371,6 +374,50 @@ impl Searcher<'_> {
                 open[site] = false;
             }
             open[site] &= genome[site] > self.settings.narrowest;
+        }
+    }
+
+    /// Trades bits: one site narrower and another wider where that is cheaper and safe, the greatest
+    /// saving first, until no trade is left or [`TRADES`] were tried.
+    fn trade(&self, mut genome: Genome, first: &Probe, tuning: &Probe) -> Result<Genome> {
+        let sites = 0..genome.len();
+        let mut tried = 0;
+        loop {
+            let cost = self.cost(&self.lower(&genome)?)?;
+            let trades: Vec<Genome> = sites
+                .clone()
+                .flat_map(|down| sites.clone().map(move |up| (down, up)))
+                .filter(|&(down, up)| {
+                    down != up && genome[down] > self.settings.narrowest && genome[up] < WIDEST
+                })
+                .map(|(down, up)| {
+                    let mut next = genome.clone();
+                    next[down] -= 1;
+                    next[up] += 1;
+                    next
+                })
+                .collect();
+            let costs: Vec<f64> = trades
+                .par_iter()
+                .map(|next| self.cost(&self.lower(next)?))
+                .collect::<Result<_>>()?;
+            let mut order: Vec<usize> = (0..trades.len()).filter(|&t| costs[t] < cost).collect();
+            order.sort_by(|&a, &b| costs[a].total_cmp(&costs[b]));
+            let mut better = None;
+            for trade in order {
+                if tried == TRADES {
+                    return Ok(genome);
+                }
+                tried += 1;
+                if self.is_safe(&trades[trade], first, tuning)? {
+                    better = Some(trade);
+                    break;
+                }
+            }
+            match better {
+                Some(trade) => genome.clone_from(&trades[trade]),
+                None => return Ok(genome),
+            }
         }
     }
 
