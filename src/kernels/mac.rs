@@ -19,7 +19,7 @@ use crate::kernels::patches::PaddedMap;
 use crate::kernels::proven::Proven;
 use crate::kernels::{AccumulationOrder, LayerDraws, Mac, MacSpec, SiteEvents, Style, reference};
 use crate::numeric::{Format, Requantizer};
-use crate::tensor::{ConvGeometry, Words};
+use crate::tensor::{ConvGeometry, Word, Words, with_words};
 
 /// A layer with its weights packed.
 #[derive(Clone, Debug)]
@@ -117,7 +117,8 @@ impl MacKernel {
     }
 
     /// Computes the output words of one image, channels-last, of the epilogue's format, from
-    /// `input` words of the activations' range; adds up what happened.
+    /// `input` words of the activation format; adds up what happened. Words beyond the range that
+    /// the kernel was made for take the plain loops.
     ///
     /// # Panics
     ///
@@ -132,6 +133,9 @@ impl MacKernel {
     ) {
         assert_eq!(input.len(), self.geometry.input.len(), "input words of the layer's shape");
         assert_eq!(output.len(), self.geometry.output.len(), "output words of the layer's shape");
+        if self.range != self.spec.all_activations() && !within(input, self.range) {
+            return self.run_reference(input, output, draws, events);
+        }
         match (&self.path, &mut scratch.0) {
             (Path::Bytes(proven), Memory::Bytes(map)) => {
                 proven.run(input, output, map, draws, events);
@@ -190,6 +194,13 @@ impl Path {
             Self::Reference
         }
     }
+}
+
+/// Whether all words lie in `range`.
+fn within(words: &Words, [low, high]: [i64; 2]) -> bool {
+    with_words!(words.buffer(), words => {
+        words.iter().all(|word| (low..=high).contains(&word.raw()))
+    })
 }
 
 /// Checks that the sites fit together.
@@ -310,5 +321,39 @@ mod tests {
         assert_eq!(path(8, 17), bytes.collect::<Vec<u32>>());
         assert!(path(9, 18).iter().all(|&bits| bits == 16));
         assert!(path(8, 16).iter().all(|&bits| bits == 0));
+    }
+
+    /// Words of −5..=250 are offset to u8; others of the same nine bits still count.
+    #[test]
+    fn words_beyond_the_range_take_the_plain_loops() {
+        let cast = Cast::new(s(20, 0), Rounding::Floor, Overflow::Saturate).expect("a valid cast");
+        let spec = MacSpec {
+            style: Style::Fused,
+            adder_tree: 1,
+            weights: s(8, 0),
+            activations: s(9, 0),
+            product: cast,
+            accumulator: cast,
+            epilogue: Epilogue::cast(cast),
+        };
+        let (input, output) = (Shape::vector(2), Shape::vector(1));
+        let geometry = ConvGeometry { input, output, window: Window::POINT, groups: 1 };
+        let weights = Words::from_raw(spec.weights, [3, -7].into_iter());
+        let order = &AccumulationOrder::default();
+        let (weights, bias, requantizers) = (&weights, None, &[][..]);
+        let range = [-5, 250];
+        let mac = Mac { spec, range, geometry, order, weights, bias, requantizers };
+        for set in InstructionSet::available() {
+            let kernel = MacKernel::with(set, mac).expect("a valid layer");
+            assert_eq!(matches!(kernel.path, Path::Bytes(_)), set.has_bytes());
+            for [a, b] in [[-5, 250], [-6, 251], [-256, 255]] {
+                let input = Words::from_raw(spec.activations, [a, b].into_iter());
+                let mut words = Words::zeros(spec.epilogue.cast.to(), 1);
+                let (mut scratch, mut events) = (kernel.scratch(), SiteEvents::default());
+                let draws = LayerDraws::new(0, 0, 0);
+                kernel.run(&input, &mut words, &mut scratch, draws, &mut events);
+                assert_eq!(words.get(0), 3 * a - 7 * b);
+            }
+        }
     }
 }
