@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: test format lint conformance rtl rtl-tools unit docs benches deny capi
+.PHONY: test format lint conformance rtl rtl-tools unit docs benches peers deny capi
 
 test: format lint conformance rtl unit docs benches
 
@@ -47,6 +47,10 @@ docs:
 # In the profile of the tests, whose dependencies are built already.
 benches:
 	$(CARGO) test --locked --benches --no-run
+
+# Beside ONNX Runtime, which is installed at first; see docs/performance.md.
+peers:
+	$(CARGO) bench --locked --bench peers
 
 # Licences and duplicate versions of the dependencies; installs cargo-deny on first use.
 deny:

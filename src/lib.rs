@@ -31,6 +31,8 @@ pub mod cost;
 
 pub mod report;
 
+pub mod explore;
+
 pub mod verify;
 
 pub mod train;

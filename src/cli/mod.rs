@@ -5,7 +5,12 @@ mod compare;
 mod list;
 mod output;
 mod run;
+mod search;
+mod sensitivity;
 mod show;
+mod sparsity;
+mod subject;
+mod sweep;
 mod threads;
 mod train;
 mod vectors;
@@ -38,6 +43,14 @@ enum Command {
     Vectors(vectors::Args),
     /// Compare what a design produced with golden vectors and report the first divergence.
     Compare(compare::Args),
+    /// Evaluate a space of designs: hardware models, plans, networks.
+    Sweep(sweep::Args),
+    /// Vary the words of each layer and of all, and measure what accuracy loses.
+    Sensitivity(sensitivity::Args),
+    /// Find the cheapest formats for a stated loss of accuracy.
+    Search(search::Args),
+    /// Find the zeros of a network and what they are worth on a hardware model.
+    Sparsity(sparsity::Args),
     /// Train a network in float32 and write its weights.
     Train(train::Args),
 }
@@ -52,6 +65,10 @@ impl Cli {
             Some(Command::Cast(args)) => cast::run(&args),
             Some(Command::Vectors(args)) => vectors::run(&args),
             Some(Command::Compare(args)) => compare::run(&args),
+            Some(Command::Sweep(args)) => sweep::run(&args),
+            Some(Command::Sensitivity(args)) => sensitivity::run(&args),
+            Some(Command::Search(args)) => search::run(&args),
+            Some(Command::Sparsity(args)) => sparsity::run(&args),
             Some(Command::Train(args)) => train::run(&args),
             None => Self::parse_from(["bittrue", "run", "lenet5"]).run(),
         }

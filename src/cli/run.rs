@@ -7,11 +7,11 @@ use ndarray::Array2;
 use ndarray_npy::WriteNpyExt;
 
 use crate::cli::{output, threads};
-use crate::dataset::{self, Dataset};
+use crate::dataset;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::hardware::Hardware;
-use crate::network::{self, Model, Network, Op, Parameters};
+use crate::network::{self, Model, Network, Parameters};
 use crate::quantize::{Plan, lower, lower_encoded, synthetic};
 use crate::report::{self, Report, Subject, Tally};
 use crate::simulate::{BoundNetwork, ImageState, Outputs, Simulator};
@@ -136,7 +136,7 @@ fn on_data(
             .remedy("give one with --data, or run on --synthetic operands"));
     };
     let source = dataset::open(name)?;
-    check_data(&model.network, &source.test)?;
+    source.test.check(&model.network)?;
     let images = images(args, source.test.len())?;
     let start = Instant::now();
     let mut lowered = match &model.quantization {
@@ -222,34 +222,6 @@ fn on_synthetic(
     };
     let report = subject.report(&run, None, start.elapsed().as_secs_f64());
     Ok(Finished { report, outputs: Vec::new() })
-}
-
-/// Refuses images that the network cannot read, and labels of classes that it does not know.
-fn check_data(network: &Network, data: &Dataset) -> Result<()> {
-    let input = network.nodes.iter().find(|node| node.op == Op::Input);
-    if let Some(input) = input.filter(|input| input.shape != data.shape()) {
-        let problem = format_args!(
-            "images are {}, the network `{}` reads {}",
-            data.shape(),
-            network.name,
-            input.shape
-        );
-        return Err(Error::new(data.name(), problem)
-            .remedy("choose a dataset of the network's input shape"));
-    }
-    match network.nodes.last() {
-        Some(output) if output.shape.len() < data.classes() => Err(Error::new(
-            data.name(),
-            format_args!(
-                "labels are of {} classes, the network `{}` scores {}",
-                data.classes(),
-                network.name,
-                output.shape.len()
-            ),
-        )
-        .remedy("choose a dataset of the network's classes; labels count from 0")),
-        _ => Ok(()),
-    }
 }
 
 fn images(args: &Args, available: usize) -> Result<usize> {

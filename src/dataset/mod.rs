@@ -6,6 +6,7 @@
 
 mod cifar;
 mod description;
+mod fit;
 mod idx;
 mod labels;
 mod npy;

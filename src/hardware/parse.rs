@@ -2,7 +2,7 @@
 //! key that is not documented, and becomes a [`Hardware`] once every value is checked.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -169,14 +169,16 @@ impl Hardware {
 
     /// Opens a shipped model by name, or a file.
     pub fn open(name_or_path: &str) -> Result<Self> {
-        let (name, text) = MODELS.text(name_or_path, Path::new(""))?;
-        let folder = Path::new(name_or_path).parent().unwrap_or(Path::new(""));
-        Self::parse(&name, &text, folder)
+        let (name, text, folder) = Self::text(name_or_path)?;
+        Self::parse(&name, &text, &folder)
     }
 
-    /// The text of a shipped model, or of a file.
-    pub fn text(name_or_path: &str) -> Result<String> {
-        Ok(MODELS.text(name_or_path, Path::new(""))?.1.into_owned())
+    /// The name in messages and the text of a model, and the folder at which the path of its
+    /// energy table starts.
+    pub fn text(name_or_path: &str) -> Result<(String, String, PathBuf)> {
+        let (name, text) = MODELS.text(name_or_path, Path::new(""))?;
+        let folder = Path::new(name_or_path).parent().unwrap_or(Path::new(""));
+        Ok((name, text.into_owned(), folder.to_owned()))
     }
 
     /// All models that ship.

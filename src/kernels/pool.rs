@@ -1,5 +1,6 @@
 //! Pooling over windows of a channels-last map of words of at most 32 bits.
 
+use crate::kernels::blocks::{self, BlockEpilogue, Source};
 use crate::kernels::narrow::magnitude;
 use crate::kernels::output::PreparedEpilogue;
 use crate::kernels::{Epilogue, LayerDraws, Site};
@@ -102,6 +103,11 @@ impl Pool {
     pub fn maximum(&self, input: &Words, draws: LayerDraws, sink: Sink<'_>) {
         let Sink { words, events, scratch } = sink;
         let format = input.format();
+        let (frac, largest) = (format.frac(), magnitude(format));
+        if let Some(prepared) = BlockEpilogue::new(&self.epilogue, frac, largest) {
+            let source = Maximum { pool: self, input };
+            return blocks::run(&source, &self.epilogue, &prepared, words, events);
+        }
         let prepared = PreparedEpilogue::new(&self.epilogue, format.frac(), magnitude(format));
         let max = |largest: i64, word: i64| largest.max(word);
         self.reduce(input, words, scratch, i64::MIN, max, |element, largest, positions| {
@@ -220,6 +226,42 @@ impl Pool {
         (0..kernel[axis])
             .filter_map(move |tap| (first + tap * step).checked_sub(padding))
             .filter(move |&position| position < size)
+    }
+}
+
+/// The largest words under the window.
+struct Maximum<'a> {
+    pool: &'a Pool,
+    input: &'a Words,
+}
+
+impl Source for Maximum<'_> {
+    #[inline(always)]
+    fn fill(&self, first: usize, block: &mut [i32]) {
+        let Self { pool: Pool { input: shape, output, .. }, input } = *self;
+        let channels = shape.channels;
+        let (mut element, mut left) = (first, block);
+        while !left.is_empty() {
+            let (pixel, channel) = (element / channels, element % channels);
+            let (of_pixel, rest) = left.split_at_mut(left.len().min(channels - channel));
+            element += of_pixel.len();
+            left = rest;
+            let (row, column) = (pixel / output.width, pixel % output.width);
+            of_pixel.fill(i32::MIN);
+            let mut positions = 0;
+            for y in self.pool.along(0, row, shape.height) {
+                for x in self.pool.along(1, column, shape.width) {
+                    positions += 1;
+                    let at = (y * shape.width + x) * channels + channel;
+                    blocks::load(input, at, of_pixel, |largest, word| {
+                        *largest = word.max(*largest)
+                    });
+                }
+            }
+            if positions == 0 {
+                of_pixel.fill(0);
+            }
+        }
     }
 }
 

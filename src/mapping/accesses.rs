@@ -14,6 +14,14 @@ pub struct Accesses {
 }
 
 impl Accesses {
+    /// The same `n` times over.
+    pub fn times(&self, n: u64) -> Self {
+        Self {
+            read_bits: self.read_bits.map(|bits| bits * n),
+            write_bits: self.write_bits.map(|bits| bits * n),
+        }
+    }
+
     /// All bits moved.
     pub fn total_bits(&self) -> u64 {
         self.read_bits.iter().chain(&self.write_bits).sum()

@@ -6,6 +6,7 @@
 
 mod accesses;
 mod buffers;
+mod catalog;
 mod coverage;
 mod problem;
 mod schedule;
@@ -16,6 +17,7 @@ mod traffic;
 
 pub use accesses::Accesses;
 pub use buffers::Buffers;
+pub use catalog::{Catalog, CatalogKey};
 pub use coverage::{covered, window_positions};
 pub use problem::{LayerProblem, OperandBits};
 pub use schedule::Schedule;

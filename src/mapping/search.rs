@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::hardware::{Array, Dataflow, Hardware};
 use crate::kernels::Axis;
 use crate::mapping::tile::{aligned_ladder, halves, ladder};
-use crate::mapping::traffic::{Layer, ORDERS, Patch};
+use crate::mapping::traffic::{Layer, Patch, Trips};
 use crate::mapping::{Accesses, Buffers, LayerProblem, Schedule, Tile, TileLoop};
 
 /// How a layer runs: its tiles, their order, and what follows from them.
@@ -33,8 +33,7 @@ pub struct Mapping {
 /// Tile sizes are tried on ladders of near-halves and near-thirds of each extent. A layer whose
 /// smallest tile does not fit is an error.
 pub fn map(layer: &str, problem: &LayerProblem, hardware: &Hardware) -> Result<Mapping> {
-    let buffers = Buffers::new(hardware)?;
-    let search = Search { layer: Layer::new(problem, hardware), array: &hardware.array, buffers };
+    let search = Search::new(problem, hardware)?;
     match search.best(problem) {
         Some(Candidate { mapping, .. }) => Ok(mapping),
         None => Err(search.refuse(layer)),
@@ -42,7 +41,7 @@ pub fn map(layer: &str, problem: &LayerProblem, hardware: &Hardware) -> Result<M
 }
 
 /// Output channels that the array takes side by side.
-fn channel_unit(array: &Array) -> usize {
+pub(super) fn channel_unit(array: &Array) -> usize {
     match array {
         Array::Systolic(array) if array.dataflow == Dataflow::InputStationary => 1,
         Array::Systolic(array) => array.columns,
@@ -50,35 +49,47 @@ fn channel_unit(array: &Array) -> usize {
     }
 }
 
-struct Search<'a> {
-    layer: Layer<'a>,
+pub(super) struct Search<'a> {
+    pub(super) layer: Layer<'a>,
     buffers: Buffers,
     array: &'a Array,
 }
 
 /// A mapping with what it is judged by.
-struct Candidate {
+pub(super) struct Candidate {
     traffic_bits: u64,
-    latency: u64,
-    mapping: Mapping,
+    pub(super) latency: u64,
+    pub(super) mapping: Mapping,
 }
 
 impl Candidate {
-    fn key(&self) -> (u64, u64, u64, u64) {
+    pub(super) fn key(&self) -> (u64, u64, u64, u64) {
         let Mapping { reduction_tiles, schedule, .. } = &self.mapping;
         (self.traffic_bits, *reduction_tiles, self.latency, schedule.steps())
     }
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    pub(super) fn new(problem: &'a LayerProblem, hardware: &'a Hardware) -> Result<Self> {
+        let layer = Layer::new(problem, hardware);
+        Ok(Self { layer, array: &hardware.array, buffers: Buffers::new(hardware)? })
+    }
+
     fn best(&self, problem: &LayerProblem) -> Option<Candidate> {
+        let mut best = None;
+        self.visit(problem, |tile, patch| self.consider(tile, patch, &mut best));
+        best
+    }
+
+    /// Shows every tile in the order of the search; where `fits` is false, larger ones are left
+    /// out.
+    pub(super) fn visit(&self, problem: &LayerProblem, mut fits: impl FnMut(Tile, &Patch) -> bool) {
         let geometry = &problem.geometry;
         let reductions = self.layer.cut.candidates();
         let rows = ladder(geometry.output.height);
         let columns = halves(geometry.output.width);
         let channels = aligned_ladder(geometry.group_outputs(), channel_unit(self.array));
         let groups = ladder(geometry.groups);
-        let mut best = None;
         for &reduction in &reductions {
             let along = |axis, tiles: &[usize]| -> Vec<_> {
                 tiles.iter().map(|&t| (t, self.layer.coverage(axis, t, reduction))).collect()
@@ -89,20 +100,19 @@ impl Search<'_> {
                     let patch = Patch { rows: row_coverage, columns: column_coverage };
                     for &channels in &channels {
                         let tile = Tile { groups: 1, rows, columns, channels, reduction };
-                        if !self.consider(tile, &patch, &mut best) {
+                        if !fits(tile, &patch) {
                             continue;
                         }
                         // Several groups at a time, once one is whole.
                         let whole =
                             reduction == reductions[0] && channels == geometry.group_outputs();
                         for &groups in groups.iter().filter(|&&groups| whole && groups > 1) {
-                            self.consider(Tile { groups, ..tile }, &patch, &mut best);
+                            fits(Tile { groups, ..tile }, &patch);
                         }
                     }
                 }
             }
         }
-        best
     }
 
     /// Keeps the best order of `tile` if it beats `best`; false if the tile does not fit.
@@ -112,26 +122,12 @@ impl Search<'_> {
         }
         let trips = self.layer.trips(&tile);
         let compute = self.layer.array_cycles(&tile, &trips, self.array);
-        let orders = if trips.reduction > 1 { &ORDERS[..] } else { &ORDERS[..2] };
-        for &order in orders {
+        for &order in trips.orders() {
             let traffic = self.layer.traffic(patch, &trips, &order);
-            let traffic_bits = traffic.total_bits();
-            if best.as_ref().is_some_and(|best| best.traffic_bits < traffic_bits) {
+            if best.as_ref().is_some_and(|best| best.traffic_bits < traffic.total_bits()) {
                 continue;
             }
-            let schedule = Schedule::new(&trips, &order, &traffic, &self.buffers);
-            let candidate = Candidate {
-                traffic_bits,
-                latency: compute.saturating_add(schedule.stall(compute)),
-                mapping: Mapping {
-                    tile,
-                    reduction_axis: self.layer.cut.axis,
-                    reduction_tiles: trips.reduction,
-                    order,
-                    traffic,
-                    schedule,
-                },
-            };
+            let candidate = self.candidate(tile, &trips, order, traffic, compute);
             if best.as_ref().is_none_or(|best| candidate.key() < best.key()) {
                 *best = Some(candidate);
             }
@@ -139,7 +135,31 @@ impl Search<'_> {
         true
     }
 
-    fn refuse(&self, layer: &str) -> Error {
+    /// A tiling with its schedule; `compute` are the array's cycles.
+    pub(super) fn candidate(
+        &self,
+        tile: Tile,
+        trips: &Trips,
+        order: [TileLoop; 3],
+        traffic: Accesses,
+        compute: u64,
+    ) -> Candidate {
+        let schedule = Schedule::new(trips, &order, &traffic, &self.buffers);
+        Candidate {
+            traffic_bits: traffic.total_bits(),
+            latency: compute.saturating_add(schedule.stall(compute)),
+            mapping: Mapping {
+                tile,
+                reduction_axis: self.layer.cut.axis,
+                reduction_tiles: trips.reduction,
+                order,
+                traffic,
+                schedule,
+            },
+        }
+    }
+
+    pub(super) fn refuse(&self, layer: &str) -> Error {
         let reduction = self.layer.cut.candidates().last().copied().unwrap_or(1);
         let patch = Patch {
             rows: self.layer.coverage(0, 1, reduction),

@@ -71,7 +71,7 @@ prop_compose! {
     }
 }
 
-fn any_order() -> impl Strategy<Value = AccumulationOrder> {
+pub(crate) fn any_order() -> impl Strategy<Value = AccumulationOrder> {
     let orders: [&[&str]; 4] = [
         &["input_channel", "kernel_row", "kernel_column"],
         &["kernel_row", "kernel_column", "input_channel"],

@@ -6,7 +6,7 @@ use crate::mapping::tile::ReductionCut;
 use crate::mapping::{Accesses, LayerProblem, Tile, TileLoop};
 
 /// The six orders of the outer loops, outermost first.
-pub(super) const ORDERS: [[TileLoop; 3]; 6] = {
+const ORDERS: [[TileLoop; 3]; 6] = {
     use TileLoop::{Channels, Pixels, Reduction};
     [
         [Pixels, Channels, Reduction],
@@ -36,6 +36,11 @@ impl Trips {
         }
     }
 
+    /// The loop orders that differ.
+    pub(super) fn orders(&self) -> &'static [[TileLoop; 3]] {
+        if self.reduction > 1 { &ORDERS } else { &ORDERS[..2] }
+    }
+
     /// All tiles.
     pub(super) fn steps(&self) -> u64 {
         self.groups * self.pixels * self.channels * self.reduction
@@ -59,6 +64,14 @@ pub(super) fn free_loop(operand: Operand) -> TileLoop {
     }
 }
 
+/// Operands that an array reduces by itself before a partial sum leaves it.
+pub(super) fn array_reduction(array: &Array) -> usize {
+    match array {
+        Array::Systolic(array) if array.dataflow != Dataflow::OutputStationary => array.rows,
+        Array::Systolic(_) | Array::Lanes(_) => usize::MAX,
+    }
+}
+
 /// A layer's sizes, from which tiles are costed.
 pub(super) struct Layer<'a> {
     problem: &'a LayerProblem,
@@ -76,12 +89,8 @@ pub(super) struct Patch {
 
 impl<'a> Layer<'a> {
     pub(super) fn new(problem: &'a LayerProblem, hardware: &Hardware) -> Self {
-        let array_reduction = match &hardware.array {
-            Array::Systolic(array) if array.dataflow != Dataflow::OutputStationary => array.rows,
-            Array::Systolic(_) | Array::Lanes(_) => usize::MAX,
-        };
         let cut = ReductionCut::new(&hardware.datapath.order, &problem.geometry);
-        Self { problem, cut, array_reduction }
+        Self { problem, cut, array_reduction: array_reduction(&hardware.array) }
     }
 
     /// What tiles of `tile` outputs along an axis read, if the reduction is cut to `reduction`.

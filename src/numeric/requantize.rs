@@ -30,11 +30,12 @@ pub struct Requantizer {
     high: i64,
 }
 
+/// What makes a word of an accumulator, before it is brought into its range.
 #[derive(Clone, Copy, PartialEq, Debug)]
-enum Scheme {
+pub(crate) enum Scheme {
     Shift { acc_frac: i32, output: Cast },
     MultiplierShift(MultiplierShift),
-    Float32 { scale: f32 },
+    Float32 { scale: f32, zero_point: f32 },
     Float64 { scale: f64 },
 }
 
@@ -69,10 +70,10 @@ pub enum Constants {
 
 /// `acc · multiplier · 2^(left − 31 − right)`, one of `left` and `right` being zero.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct MultiplierShift {
-    multiplier: i32,
-    left: u32,
-    right: u32,
+pub(crate) struct MultiplierShift {
+    pub multiplier: i32,
+    pub left: u32,
+    pub right: u32,
     /// Saturating cast into 32 bits, halves up: the accumulator, its left shift and the
     /// high half of the doubled product.
     word32: Cast,
@@ -139,10 +140,16 @@ impl Requantizer {
     /// `float32` with a scale in units of the output's raw words for each unit of the
     /// accumulator's.
     pub fn float32(scale: f32, output: Format) -> Result<Self> {
+        Self::float32_stored(scale, 0, output)
+    }
+
+    /// `float32` that rounds the stored word, product and zero point added in float32: ONNX
+    /// Runtime's `QLinearMul`.
+    pub fn float32_stored(scale: f32, zero_point: i64, output: Format) -> Result<Self> {
         if !(scale.is_normal() && scale > 0.0) {
             return Err(scale_error(scale.into()));
         }
-        Ok(Self::of(Scheme::Float32 { scale }, output))
+        Ok(Self::of(Scheme::Float32 { scale, zero_point: zero_point as f32 }, output))
     }
 
     /// The float64 product with a scale in units of the output's raw words for each unit of the
@@ -183,7 +190,7 @@ impl Requantizer {
             Scheme::MultiplierShift(MultiplierShift { multiplier, left, right, .. }) => {
                 Constants::MultiplierShift { multiplier, shift: left as i32 - right as i32 }
             }
-            Scheme::Float32 { scale } => Constants::Float32 { scale_bits: scale.to_bits() },
+            Scheme::Float32 { scale, .. } => Constants::Float32 { scale_bits: scale.to_bits() },
             Scheme::Float64 { scale } => Constants::Float64 { scale_bits: scale.to_bits() },
         }
     }
@@ -200,14 +207,20 @@ impl Requantizer {
         Self { low, high: high.clamp(low, self.high), ..self }
     }
 
+    /// The scheme.
+    pub(crate) fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
     /// The output word of an accumulator. `random` is for stochastic rounding.
     #[inline]
     pub fn apply(self, acc: i64, random: u64) -> CastWord {
         let word = match self.scheme {
             Scheme::Shift { acc_frac, output } => output.apply(acc.into(), acc_frac, random),
             Scheme::MultiplierShift(scheme) => scheme.apply(acc),
-            Scheme::Float32 { scale } => {
-                multiplied(acc, (acc as f32 * scale).round_ties_even() as i128)
+            Scheme::Float32 { scale, zero_point } => {
+                let stored = (acc as f32 * scale + zero_point).round_ties_even();
+                multiplied(acc, stored as i128 - zero_point as i128)
             }
             Scheme::Float64 { scale } => multiplied(acc, (acc as f64 * scale).round() as i128),
         };

@@ -9,21 +9,15 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use self::operands::Trained;
-use super::calibrate::statistics;
-use super::equalize::equalize;
-use super::post_training::{is_affine, lower_affine};
+pub(super) use self::operands::Trained;
 use super::sites::{Fusion, Resolution};
 use super::{
-    AccumulatorSite, Baseline, BatchNorm, Bias, Chain, Distribution, FixedSpec, FormatSpec,
-    HostModel, Layer, MacLayer, Operation, Plan, QuantizedNetwork, QuantizerSpec, Seen, Site,
+    AccumulatorSite, Baseline, Bias, Chain, Distribution, FixedSpec, FormatSpec, HostModel, Layer,
+    MacLayer, Operation, Plan, QuantizedNetwork, QuantizerSpec, Seen, Site,
 };
-use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::kernels::pool::Average;
-use crate::network::{
-    Network, NodeId, Op, Parameters, PoolKind, check_parameters, fold_batch_norm, split_batch_norm,
-};
+use crate::network::{Network, NodeId, Op, Parameters, PoolKind};
 use crate::numeric::{Cast, Format};
 use crate::tensor::{ConvGeometry, Window, Words};
 
@@ -77,48 +71,6 @@ impl SiteRow {
             source,
         }
     }
-}
-
-/// Lowers a trained network by `plan`. Binary points that the plan leaves open are calibrated on
-/// the first images of `calibration`, which must be training images.
-///
-/// # Errors
-/// If the parameters do not fit the network, the plan selects a site that there is not, something
-/// must be calibrated and there are no images, or an operand has no exact words.
-pub fn lower(
-    network: &Network,
-    parameters: &Parameters,
-    plan: &Plan,
-    calibration: Option<&Dataset>,
-) -> Result<Lowered> {
-    let (network, mut parameters) = match plan.batch_norm {
-        BatchNorm::Fold => fold_batch_norm(network, parameters)?,
-        BatchNorm::Keep => (network.clone(), parameters.clone()),
-        BatchNorm::Intrinsic => split_batch_norm(network, parameters)?,
-    };
-    check_parameters(&network, &parameters)?;
-    if plan.equalize {
-        equalize(&network, &mut parameters);
-    }
-    let images = calibration.map(|images| images.first(plan.images));
-    let statistics = images.map(|images| statistics(&network, &parameters, &images)).transpose()?;
-    let statistics = statistics.as_deref();
-    if is_affine(plan) {
-        return lower_affine(&network, &parameters, plan, statistics);
-    }
-    if plan.bias_correction {
-        return Err(Error::new(
-            format_args!("plan `{}`", plan.name),
-            "corrects biases, for which its \
-             quantizers have no scales",
-        )
-        .remedy("use affine quantizers, or remove `bias_correction`"));
-    }
-    let operands = Trained::new(&network, &parameters, statistics);
-    let mut lowered = Lowering::run(&network, plan, &operands)?;
-    let fusion = Fusion::of(&network, |_, _| true);
-    lowered.baseline = Some(Baseline::new(network, parameters, &lowered.network.layers, &fusion));
-    Ok(lowered)
 }
 
 /// Where operands and value ranges come from.

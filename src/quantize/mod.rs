@@ -11,6 +11,7 @@ mod lower;
 mod lowered;
 mod plan;
 mod post_training;
+mod prepared;
 mod quantizer;
 mod range;
 mod sites;
@@ -19,12 +20,13 @@ mod synthetic;
 pub use baseline::Baseline;
 pub use distribution::{Distribution, Histogram};
 pub use encoded::lower_encoded;
-pub use lower::{Lowered, SiteRow, lower};
+pub use lower::{Lowered, SiteRow};
 pub use lowered::{
     AccumulatorSite, Affine, Bias, Clamp, HostModel, Layer, MacLayer, Operation, Output,
     QuantizedNetwork, Rescale, WordMap,
 };
 pub use plan::{BatchNorm, Method, Plan, Rule, SHIPPED};
+pub use prepared::{Prepared, lower};
 pub use quantizer::{
     AffineSpec, Binary, BinarySpec, Chain, FixedPoint, FixedSpec, FormatSpec, Granularity, Layout,
     LogRounding, NOfM, PowerOfTwo, PowerOfTwoSpec, Quantizer, QuantizerSpec, Scale, Seen,

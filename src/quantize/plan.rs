@@ -1,5 +1,6 @@
 //! The plan: which quantizer stands at which site of which layer.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
@@ -95,18 +96,29 @@ impl Default for Plan {
     /// The shipped plan `int8`: 8-bit weights and activations with calibrated binary points, and a
     /// wide accumulator.
     fn default() -> Self {
-        Self::shipped("int8").expect("ships").expect("the shipped plans are valid")
+        Self::open(Self::DEFAULT).expect("the shipped plans are valid")
     }
 }
 
 impl Plan {
+    /// The plan that holds when none is named.
+    pub const DEFAULT: &str = "int8";
+
     /// A shipped plan by name, or the plan in a `.toml` file.
     ///
     /// # Errors
     /// If there is no such plan, or it is refused by [`Self::parse`].
     pub fn open(name_or_path: &str) -> Result<Self> {
-        if let Some(plan) = Self::shipped(name_or_path) {
-            return plan;
+        Self::parse(name_or_path, &Self::text(name_or_path)?)
+    }
+
+    /// The text of a shipped plan, or of the file at a path.
+    ///
+    /// # Errors
+    /// If there is no such plan, or it cannot be read.
+    pub fn text(name_or_path: &str) -> Result<Cow<'static, str>> {
+        if let Some((_, text)) = SHIPPED.iter().find(|s| s.0 == name_or_path) {
+            return Ok(Cow::Borrowed(text));
         }
         let path = Path::new(name_or_path);
         if !path.exists() {
@@ -115,12 +127,7 @@ impl Plan {
                 format_args!("name a shipped plan ({}) or a .toml file", names.join(", ")),
             ));
         }
-        Self::parse(name_or_path, &files::read_text(path)?)
-    }
-
-    fn shipped(name: &str) -> Option<Result<Self>> {
-        let (name, text) = SHIPPED.iter().find(|s| s.0 == name)?;
-        Some(Self::parse(name, text))
+        Ok(Cow::Owned(files::read_text(path)?))
     }
 
     /// Parses the text of the plan file `file`.
@@ -145,6 +152,14 @@ impl Plan {
             rules: rules?,
             source,
         })
+    }
+
+    /// This plan with further rules, in the form of the file, which come last.
+    ///
+    /// # Errors
+    /// If the rules are refused as [`Self::parse`] refuses them.
+    pub fn extended(&self, rules: &str) -> Result<Self> {
+        Self::parse(&self.source.name, &format!("{}\n{rules}", self.source.text))
     }
 
     /// The last rule that matches one of the names of a site, by its index.

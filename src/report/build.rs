@@ -38,17 +38,12 @@ pub struct Subject<'a> {
 impl Subject<'_> {
     /// The report of `run`, which took `elapsed_s` seconds.
     pub fn report(&self, run: &Run, accuracy: Option<Accuracy>, elapsed_s: f64) -> Report {
-        let mut total = LayerCounts::default();
-        let mut total_energy = Energy::default();
+        let mut totals = Totals::default();
         let mut layers = Vec::new();
         for (index, counts) in run.layers.iter().enumerate() {
             let spent = energy(counts, &self.simulator.bits(index), self.hardware);
             let bound = &self.simulator.words().layers()[index];
-            let mac = bound.mac().is_some();
-            // Sparsity of the network speaks of multiply-accumulate operands only.
-            let activations = if mac { counts.activations } else { Default::default() };
-            total += &LayerCounts { activations, ..counts.clone() };
-            total_energy += &spent;
+            totals.add(counts, &spent, bound.mac().is_some());
             if self.is_shown(index, counts) {
                 let noise = run.noise.get(index);
                 let sqnr_db = noise.and_then(Noise::sqnr_db);
@@ -82,7 +77,7 @@ impl Subject<'_> {
             accuracy,
             faults: None,
             resources: resources(self.hardware),
-            totals: self.figures(&total, &total_energy, run.images),
+            totals: self.figures(&totals.counts, &totals.energy, run.images),
             layers,
         }
     }
@@ -134,6 +129,32 @@ impl Subject<'_> {
     }
 
     fn figures(&self, counts: &LayerCounts, spent: &Energy, images: u64) -> Figures {
+        Figures::new(counts, spent, images, self.hardware)
+    }
+}
+
+/// Sums over the layers of a network.
+#[derive(Clone, Default, Debug)]
+pub struct Totals {
+    /// Counts.
+    pub counts: LayerCounts,
+    /// Energy.
+    pub energy: Energy,
+}
+
+impl Totals {
+    /// Adds a layer, which is a multiply-accumulate layer or not.
+    pub fn add(&mut self, counts: &LayerCounts, spent: &Energy, mac: bool) {
+        // Sparsity of the network speaks of multiply-accumulate operands only.
+        let activations = if mac { counts.activations } else { Default::default() };
+        self.counts += &LayerCounts { activations, ..counts.clone() };
+        self.energy += spent;
+    }
+}
+
+impl Figures {
+    /// Means over `images` of what was counted on `hardware`, which spent `spent` in all.
+    pub fn new(counts: &LayerCounts, spent: &Energy, images: u64, hardware: &Hardware) -> Self {
         let mean = |sum: u64| sum as f64 / images.max(1) as f64;
         let mean_pj = |pj: f64| pj / images.max(1) as f64;
         let cycles = counts.cycles.compute + counts.cycles.stall;
@@ -146,8 +167,8 @@ impl Subject<'_> {
             read: bytes(accesses.read_bits),
             write: bytes(accesses.write_bits),
         };
-        let levels = self.hardware.memory.iter().zip(&counts.memory);
-        let speed = metrics(counts, spent, images, self.hardware);
+        let levels = hardware.memory.iter().zip(&counts.memory);
+        let speed = metrics(counts, spent, images, hardware);
         Figures {
             cycles: mean(cycles),
             compute_cycles: mean(counts.cycles.compute),

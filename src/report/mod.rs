@@ -10,7 +10,7 @@ mod data;
 mod terminal;
 
 pub use accuracy::{Accuracy, Score, Tally, wilson_interval};
-pub use build::Subject;
+pub use build::{Subject, Totals};
 pub use csv::to_csv;
 pub use data::{
     DatasetInfo, FaultLayer, FaultReport, Figures, HardwareInfo, LayerReport, MeanMacs,

@@ -9,6 +9,7 @@ mod counts;
 mod layer;
 mod noise;
 mod run;
+mod survey;
 pub mod vector;
 mod words;
 
@@ -17,8 +18,9 @@ pub use counts::{Cycles, Density, LayerCounts, Macs};
 pub use layer::LayerModel;
 pub use noise::Noise;
 pub use run::{Outputs, Run, Simulator};
+pub use survey::{Survey, Surveyed};
 pub use vector::{FeatureMap, VectorModel};
-pub use words::{BoundLayer, BoundMac, BoundNetwork, Disturbance, ImageState};
+pub use words::{BoundLayer, BoundMac, BoundNetwork, Disturbance, ImageState, Snapshot};
 
 pub use crate::kernels::SiteEvents;
 pub use crate::mapping::Accesses;

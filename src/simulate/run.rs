@@ -115,14 +115,7 @@ impl Simulator {
     /// Word widths of layer `index`, those of the array included where it is a
     /// multiply-accumulate layer.
     pub fn bits(&self, index: usize) -> OperandBits {
-        let layer = &self.words.layers()[index];
-        match layer.mac() {
-            Some(mac) => mac.problem().bits,
-            None => {
-                let output = layer.stored_bits();
-                OperandBits { weights: 0, bias: 0, activations: output, accumulator: 0, output }
-            }
-        }
+        self.words.layers()[index].operand_bits()
     }
 
     /// Runs images 0 to `images` − 1, on the float network too if `baseline` is given; `image` gives

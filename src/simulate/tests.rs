@@ -265,3 +265,38 @@ fn views_cost_nothing_and_sums_read_every_input() {
     assert_eq!(add.memory[0].read_bits[0], 3 * 36 * 8);
     assert_eq!(add.memory[0].write_bits[2], 36 * 8);
 }
+
+/// Arrays surveyed together count what each counts on its own, on buffers that cut reductions too.
+#[test]
+fn a_survey_counts_what_runs_count() {
+    let model = crate::network::open("lenet5").expect("ships");
+    let plan = crate::quantize::Plan::default();
+    let lowered = crate::quantize::synthetic(&model.network, &plan, 0.5, 3).expect("fits");
+    let names = ["lanes_act_16x16", "lanes_both_16x16", "systolic_ws_16x16", "systolic_os_16x16"];
+    let mut accelerators: Vec<Hardware> =
+        names.iter().map(|name| Hardware::open(name).expect("ships")).collect();
+    let datapath = accelerators[0].datapath.clone();
+    accelerators.iter_mut().for_each(|hardware| hardware.datapath = datapath.clone());
+    let survey = Survey::new(&lowered.network, accelerators.iter().collect(), 3).expect("fits");
+    let surveyed = survey.run_synthetic(3, 0.6, |_| ()).expect("runs");
+    let cut = std::cell::Cell::new(0);
+    for (array, hardware) in accelerators.iter().enumerate() {
+        for capacity in [1 << 17, 1 << 11] {
+            let mut hardware = hardware.clone();
+            for level in &mut hardware.memory[1..] {
+                level.capacity_bytes = Some(capacity);
+                level.bandwidth_bits_per_cycle /= 2.0;
+            }
+            let simulator = Simulator::new(&lowered.network, &hardware, 3).expect("fits");
+            let run = simulator.run_synthetic(3, 0.6, |_| ()).expect("runs");
+            let counts = survey.counts(&surveyed, array, &hardware, |layer, problem, _| {
+                let mapping = crate::mapping::map(layer, problem, &hardware);
+                let tiles = mapping.as_ref().map_or(1, |mapping| mapping.reduction_tiles);
+                cut.set(cut.get() + u64::from(tiles > 1));
+                mapping
+            });
+            assert_eq!(counts.expect("fits"), run.layers, "{} {capacity}", hardware.name);
+        }
+    }
+    assert!(cut.get() > 0, "no reduction was cut");
+}

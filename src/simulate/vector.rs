@@ -139,6 +139,25 @@ impl VectorModel {
     }
 }
 
+impl VectorModel {
+    /// Counts `images` images whose inputs have `nonzero` nonzero words together.
+    pub fn count_images(&self, nonzero: u64, images: u64) -> LayerCounts {
+        let LayerCounts { cycles, activations, ref memory, vector_operations, .. } = self.counts;
+        LayerCounts {
+            cycles: Cycles {
+                compute: cycles.compute * images,
+                stall: cycles.stall * images,
+                dense_compute: cycles.dense_compute * images,
+                dense_stall: cycles.dense_stall * images,
+            },
+            activations: Density { elements: activations.elements * images, nonzero },
+            memory: memory.iter().map(|level| level.times(images)).collect(),
+            vector_operations: vector_operations * images,
+            ..LayerCounts::default()
+        }
+    }
+}
+
 fn cycles(compute: u64, schedule: &Schedule) -> Cycles {
     let stall = schedule.stall(compute);
     Cycles { compute, stall, dense_compute: compute, dense_stall: stall }

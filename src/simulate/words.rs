@@ -6,10 +6,12 @@ mod bind;
 mod host;
 mod input;
 mod mac;
+mod suffix;
 #[cfg(test)]
 mod tests;
 
 pub use mac::BoundMac;
+pub use suffix::Snapshot;
 
 use crate::error::{Error, Result};
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use crate::kernels::elementwise::ScaledSum;
 use crate::kernels::pool::{Average, Pool, Sink};
 use crate::kernels::softmax::Softmax;
 use crate::kernels::{Epilogue, LayerDraws, Mac, MacScratch, Site, SiteEvents, elementwise, maps};
+use crate::mapping::OperandBits;
 use crate::network::{FlattenOrder, NodeId};
 use crate::numeric::Format;
 use crate::quantize::{Affine, HostModel, Output, WordMap};
@@ -114,12 +117,11 @@ impl BoundLayer {
         self.affine.as_ref().map_or(self.format, |affine| affine.stored)
     }
 
-    /// Smallest and largest output word.
+    /// Smallest and largest word that it writes.
     pub fn range(&self) -> [i64; 2] {
-        match &self.affine {
-            Some(affine) => affine.range(),
-            None => [self.format.min() as i64, self.format.max() as i64],
-        }
+        let [low, high] = [self.format.min(), self.format.max()].map(|end| end as i64);
+        let [least, most] = self.affine.as_ref().map_or([low, high], Affine::range);
+        [least.max(low), most.min(high)]
     }
 
     /// Width of the words as they are stored.
@@ -152,6 +154,18 @@ impl BoundLayer {
     /// Whether quantizers on words follow its cast.
     pub fn maps_words(&self) -> bool {
         !self.maps.is_empty()
+    }
+
+    /// Widths of the words that it reads and writes, those of the array included where it is a
+    /// multiply-accumulate layer.
+    pub fn operand_bits(&self) -> OperandBits {
+        match self.mac() {
+            Some(mac) => mac.problem().bits,
+            None => {
+                let output = self.stored_bits();
+                OperandBits { weights: 0, bias: 0, activations: output, accumulator: 0, output }
+            }
+        }
     }
 
     /// Whether it writes words; the float values of others are the host's own.
@@ -309,16 +323,20 @@ impl BoundNetwork {
     /// rounding.
     pub fn run_image(&self, image: usize, state: &mut ImageState) {
         let computed = |&index: &usize| !matches!(self.layers[index].step, Step::Input);
-        for index in (0..self.layers.len()).filter(computed) {
-            if let Step::Host(node, quantized) = self.layers[index].step {
-                self.run_host(index, node, quantized, image, state);
-                continue;
-            }
-            let (done, rest) = state.layers.split_at_mut(index);
-            let inputs = self.layers[index].inputs.iter().map(|&input| done[input].words());
-            let slot = &mut rest[0];
-            self.run(index, inputs, image, slot, &mut state.magnitudes, &mut state.folded);
+        let layers = (0..self.layers.len()).filter(computed);
+        layers.for_each(|index| self.run_step(index, image, state));
+    }
+
+    /// Runs layer `index` on what the layers before it wrote.
+    fn run_step(&self, index: usize, image: usize, state: &mut ImageState) {
+        if let Step::Host(node, quantized) = self.layers[index].step {
+            self.run_host(index, node, quantized, image, state);
+            return;
         }
+        let (done, rest) = state.layers.split_at_mut(index);
+        let inputs = self.layers[index].inputs.iter().map(|&input| done[input].words());
+        let slot = &mut rest[0];
+        self.run(index, inputs, image, slot, &mut state.magnitudes, &mut state.folded);
     }
 
     /// Runs layer `index` alone on `inputs`, which may be of one's own making; what it wrote is in

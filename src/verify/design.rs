@@ -130,7 +130,7 @@ impl Design {
             network: model.network.name,
             plan: if own { "the network's own".into() } else { plan.name },
             seed: files.seed,
-            hardware_text: Hardware::text(files.hardware)?,
+            hardware_text: Hardware::text(files.hardware)?.1,
             hardware,
             source,
         })

@@ -45,8 +45,12 @@ impl Rules for Onnx {
         Rounding::HalfEven
     }
 
-    fn rescale(&self, _: Product, a: &Affine, b: &[f32], output: &Affine) -> Result<Rescale> {
-        let of = |b: &f32| Requantizer::float32(a.scale(0) * b / output.scale(0), output.centred());
+    fn rescale(&self, of: Product, a: &Affine, b: &[f32], output: &Affine) -> Result<Rescale> {
+        let zero_point = if of == Product::Map { output.zero_point } else { 0 };
+        let of = |b: &f32| {
+            let scale = a.scale(0) * b / output.scale(0);
+            Requantizer::float32_stored(scale, zero_point, output.centred())
+        };
         Ok(Rescale::Requantizers(b.iter().map(of).collect::<Result<_>>()?))
     }
 
@@ -63,8 +67,14 @@ impl Rules for Onnx {
     }
 
     fn sum(&self, inputs: &[&Affine], output: &Affine) -> Result<ScaledSum> {
-        let ratios = inputs.iter().map(|input| input.scale(0) / output.scale(0)).collect();
-        Ok(ScaledSum::Float32 { ratios })
+        let &[a, b] = inputs else {
+            return Err(Error::new("sum", format_args!("of {} inputs, not two", inputs.len())));
+        };
+        Ok(ScaledSum::Float32 {
+            ratios: [a, b].map(|input| input.scale(0) / output.scale(0)),
+            zero_points: [a, b].map(|input| input.zero_point),
+            zero_point: output.zero_point,
+        })
     }
 
     fn average(&self, pool: Pooling, input: &Affine, output: &Affine) -> Result<Mean> {

@@ -10,7 +10,7 @@ use crate::quantize::{Chain, Distribution, Layout, QuantizerSpec, Seen};
 use crate::tensor::Words;
 
 /// Parameters, and the distributions of the calibration images.
-pub(super) struct Trained<'a> {
+pub(in crate::quantize) struct Trained<'a> {
     network: &'a Network,
     parameters: &'a Parameters,
     statistics: Option<&'a [Statistics]>,

@@ -2,9 +2,10 @@
 //! the definitions, from the float values.
 
 use super::*;
-use crate::network::{Activation, Builder, FlattenOrder, NodeId, float};
+use crate::dataset::Dataset;
+use crate::network::{Activation, Builder, FlattenOrder, NodeId, float, fold_batch_norm};
 use crate::numeric::{Overflow, Rounding};
-use crate::quantize::{Clamp, WordMap, cast_value, synthetic};
+use crate::quantize::{Clamp, WordMap, cast_value, lower, synthetic};
 use crate::tensor::Shape;
 
 /// A number between −1 and 1 that looks random.

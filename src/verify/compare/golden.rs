@@ -119,6 +119,7 @@ impl Layer {
         let (pixel, channel) = (element / self.channels(), element % self.channels());
         let mac = Mac {
             spec: *chain.spec(),
+            range: chain.spec().all_activations(),
             geometry: self.geometry,
             order: &self.order,
             weights: &self.weights,
