@@ -58,7 +58,7 @@ fn check(name: &str, fault: usize, array: Array, layers: &[&str]) {
 #[test]
 fn a_rounding_constant_off_by_one() {
     check("rounding_systolic", 1, SYSTOLIC_8X4, &["fc3"]);
-    check("rounding_lanes", 1, LANES_4X4, &["conv1"]);
+    check("rounding_lanes", 1, LANES_4X3, &["conv1"]);
 }
 
 #[test]
