@@ -2,9 +2,9 @@
 
 CARGO ?= cargo
 
-.PHONY: test format lint conformance unit docs benches deny
+.PHONY: test format lint conformance rtl rtl-tools unit docs benches peers deny capi
 
-test: format lint conformance unit docs benches
+test: format lint conformance rtl unit docs benches
 
 format:
 	rustup component list --installed 2>/dev/null | grep -q rustfmt || rustup component add rustfmt
@@ -20,8 +20,26 @@ conformance:
 	target/venv/bin/pip install --quiet --disable-pip-version-check onnx==1.23.2 numpy==2.4.6
 	target/venv/bin/python -W ignore tests/conformance/collect.py target/conformance
 
+# Designs in SystemVerilog against the model, tests/rtl: simulators, cocotb, synthesis.
+RTL_TOOLS := g++ verilator iverilog yosys
+rtl: rtl-tools capi
+	BITTRUE_RTL=required $(CARGO) test --locked --test rtl -- --nocapture
+
+rtl-tools:
+	@for tool in $(RTL_TOOLS); do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	if [ -n "$$missing" ]; then \
+		if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+			echo "install$$missing: apt-get install --no-install-recommends $(RTL_TOOLS)" >&2; exit 1; \
+		fi; \
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive \
+			apt-get install -qy --no-install-recommends $$missing; \
+	fi
+	test -x target/venv/bin/pip || python3 -m venv target/venv
+	target/venv/bin/pip install --quiet --disable-pip-version-check cocotb==2.0.1 numpy==2.4.6
+
+# Without the tests of tests/rtl, which `make rtl` runs.
 unit:
-	$(CARGO) test --locked
+	BITTRUE_RTL=done $(CARGO) test --locked
 
 docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
@@ -30,7 +48,15 @@ docs:
 benches:
 	$(CARGO) test --locked --benches --no-run
 
+# Beside ONNX Runtime, which is installed at first; see docs/performance.md.
+peers:
+	$(CARGO) bench --locked --bench peers
+
 # Licences and duplicate versions of the dependencies; installs cargo-deny on first use.
 deny:
 	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny
 	$(CARGO) deny check bans licenses sources
+
+# The C libraries, target/capi/libbittrue.a and .so; their header is src/verify/capi/bittrue.h.
+capi:
+	$(CARGO) rustc --locked --profile capi --lib --crate-type staticlib,cdylib

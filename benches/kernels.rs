@@ -73,6 +73,7 @@ fn convolution(c: &mut Criterion) {
             let order = AccumulationOrder::default();
             let mac = Mac {
                 spec,
+                range: spec.all_activations(),
                 geometry,
                 order: &order,
                 weights: &weights,

@@ -74,6 +74,40 @@ pub fn write_atomically(
     })
 }
 
+/// Makes a folder with all its files: `fill` writes into a temporary one beside it, which is renamed
+/// once complete. `path` must not be there, or be an empty folder.
+pub fn write_folder<T>(path: &Path, fill: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
+    let taken = match fs::read_dir(path) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(_) => fs::symlink_metadata(path).is_ok(),
+    };
+    if taken {
+        return Err(Error::new(path.display(), "is there already and is no empty folder")
+            .remedy("choose a new folder, or remove this one"));
+    }
+    let refused = |e| {
+        Error::io(path, e)
+            .remedy("choose an output path in a folder that exists and can be written")
+    };
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".bittrue-");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+    let folder = builder.tempdir_in(parent(path)).map_err(refused)?;
+    let filled = fill(folder.path())?;
+    fs::rename(folder.path(), path).map_err(refused)?;
+    // It is no longer where it would be removed from.
+    let _ = folder.keep();
+    Ok(filled)
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
 fn write_directly(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
@@ -87,15 +121,11 @@ fn write_renamed(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(p) if !p.as_os_str().is_empty() => p,
-        _ => Path::new("."),
-    };
     let mut builder = tempfile::Builder::new();
     builder.prefix(".bittrue-");
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = BufWriter::new(builder.tempfile_in(folder)?);
+    let mut file = BufWriter::new(builder.tempfile_in(parent(path))?);
     write(&mut file)?;
     let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.as_file().sync_all()?;
@@ -119,6 +149,26 @@ mod tests {
         assert!(format!("{failed:?}").contains("disk full"));
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_is_whole_or_not_there() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("out");
+        let fill = |ok: bool| {
+            move |folder: &Path| {
+                fs::write(folder.join("a"), "a").unwrap();
+                if ok { Ok(()) } else { Err(Error::new("b", "failed")) }
+            }
+        };
+        assert!(write_folder(&path, fill(false)).is_err());
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+        fs::create_dir(&path).unwrap();
+        write_folder(&path, fill(true)).unwrap();
+        assert_eq!(fs::read(path.join("a")).unwrap(), b"a");
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
+        assert!(format!("{:?}", write_folder(&path, fill(true))).contains("no empty folder"));
+        assert!(write_folder(&path.join("a"), fill(true)).is_err());
     }
 
     #[test]

@@ -316,3 +316,19 @@ fn synthetic_operands_have_the_stated_densities() {
     let csv = fs::read_to_string(folder.path().join("r.csv")).unwrap();
     assert!(csv.lines().last().unwrap().starts_with("total,"));
 }
+
+#[test]
+fn tables_fit_100_columns() {
+    let plan = ["--plan", "int8_channel", "--hw", "lanes_scaled_16x16"];
+    for arguments in [
+        [&["run", "lenet5", "--images", "1"][..], &plan].concat(),
+        ["run", "resnet_v1_20", "--synthetic", "0.5,0.5"].to_vec(),
+    ] {
+        let output = bittrue().args(arguments).output().unwrap();
+        assert!(output.status.success());
+        let text = String::from_utf8(output.stdout).unwrap();
+        let tables = text.lines().skip_while(|line| !line.starts_with("Per image"));
+        let widest = tables.map(|line| line.trim_end().chars().count()).max();
+        assert!(widest <= Some(100), "{widest:?} columns:\n{text}");
+    }
+}

@@ -25,8 +25,13 @@ fn npy(path: &Path) -> Array2<f32> {
     Array2::read_npy(std::fs::File::open(path).unwrap()).unwrap()
 }
 
-/// Outputs of a quantized SqueezeNet for the first photos, as many as `expected` has rows.
-fn squeezenet(model: &Path, photos: &Path, images: usize) -> Vec<Vec<f32>> {
+/// For each photo the outputs of a quantized SqueezeNet and those of ONNX Runtime; `None` without the
+/// files.
+fn squeezenet(kind: &str) -> Option<Vec<[Vec<f32>; 2]>> {
+    let model = shared(&format!("models/squeezenet1_1_{kind}.onnx"))?;
+    let logits = shared(&format!("models/squeezenet1_1_{kind}_logits.npy"))?;
+    let photos = shared("data/nips17")?;
+    let expected = npy(&logits);
     let folder = tempfile::tempdir().unwrap();
     let description = folder.path().join("photos.toml");
     let text = format!(
@@ -47,13 +52,17 @@ fn squeezenet(model: &Path, photos: &Path, images: usize) -> Vec<Vec<f32>> {
         let pixels: Vec<f32> = data.image(image).unwrap().iter().copied().collect();
         bound.quantize_input(&pixels, image, &mut state).unwrap();
         bound.run_image(image, &mut state);
-        bound.outputs(&state)
+        let found = bound.outputs(&state);
+        let expected = expected.row(image).to_vec();
+        assert_eq!(found.len(), expected.len());
+        [found, expected]
     };
-    (0..images).into_par_iter().map(run).collect()
+    Some((0..expected.nrows()).into_par_iter().map(run).collect())
 }
 
-fn first(scores: impl Iterator<Item = f32>) -> usize {
-    let best = scores.enumerate().reduce(|best, next| if next.1 > best.1 { next } else { best });
+fn first(scores: &[f32]) -> usize {
+    let scores = scores.iter().enumerate();
+    let best = scores.reduce(|best, next| if next.1 > best.1 { next } else { best });
     best.unwrap().0
 }
 
@@ -61,18 +70,8 @@ fn first(scores: impl Iterator<Item = f32>) -> usize {
 /// here in integers, there in float32.
 #[test]
 fn a_qlinear_network_gives_the_words_of_onnx_runtime() {
-    let (Some(model), Some(logits), Some(photos)) = (
-        shared("models/squeezenet1_1_qlinear.onnx"),
-        shared("models/squeezenet1_1_qlinear_logits.npy"),
-        shared("data/nips17"),
-    ) else {
-        return;
-    };
-    let expected = npy(&logits);
-    let found = squeezenet(&model, &photos, expected.nrows());
-    for (found, expected) in found.iter().zip(expected.outer_iter()) {
-        assert_eq!(found.len(), expected.len());
-        for (found, expected) in found.iter().zip(expected) {
+    for [found, expected] in squeezenet("qlinear").unwrap_or_default() {
+        for (found, expected) in found.iter().zip(&expected) {
             assert!((found - expected).abs() < 1e-5, "{found} {expected}");
         }
     }
@@ -81,16 +80,7 @@ fn a_qlinear_network_gives_the_words_of_onnx_runtime() {
 /// Executed as integers, where the golden outputs come from float32 between quantized tensors.
 #[test]
 fn a_qdq_network_ranks_as_in_onnx_runtime() {
-    let (Some(model), Some(logits), Some(photos)) = (
-        shared("models/squeezenet1_1_qdq.onnx"),
-        shared("models/squeezenet1_1_qdq_logits.npy"),
-        shared("data/nips17"),
-    ) else {
-        return;
-    };
-    let expected = npy(&logits);
-    let found = squeezenet(&model, &photos, expected.nrows());
-    for (found, expected) in found.iter().zip(expected.outer_iter()) {
-        assert_eq!(first(found.iter().copied()), first(expected.iter().copied()));
+    for [found, expected] in squeezenet("qdq").unwrap_or_default() {
+        assert_eq!(first(&found), first(&expected));
     }
 }

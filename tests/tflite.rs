@@ -2,6 +2,8 @@
 //! of every operator (`data/tflite/make.py`), and two of MLPerf Tiny where they are present. Damaged
 //! files are refused or run, and never bring the program down.
 
+mod damage;
+
 use std::path::{Path, PathBuf};
 
 use bittrue::hardware::Hardware;
@@ -10,6 +12,8 @@ use bittrue::quantize::lower_encoded;
 use bittrue::simulate::BoundNetwork;
 use ndarray::ArrayD;
 use ndarray_npy::{ReadNpyExt, ReadableElement};
+
+use damage::Damage;
 
 const SMALL: [&str; 11] = [
     "convolutions",
@@ -103,18 +107,6 @@ fn networks_of_mlperf_tiny_give_the_words_of_the_reference_kernels() {
     }
 }
 
-/// A sequence of numbers for the places and values of damage (xorshift64).
-struct Damage(u64);
-
-impl Damage {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % end as u64) as usize
-    }
-}
-
 /// Reads a damaged model and, if it is still one and small, runs it; whether it was.
 fn survives(bytes: &[u8]) -> bool {
     const LARGEST: usize = 1 << 16;
@@ -129,7 +121,7 @@ fn survives(bytes: &[u8]) -> bool {
 /// Bytes flipped in every region, four at a time set to extremes, files cut off anywhere.
 #[test]
 fn damaged_models_are_refused_or_run() {
-    let mut damage = Damage(0x9e37_79b9_7f4a_7c15);
+    let mut damage = Damage::new();
     let (mut alive, mut refused) = (0, 0);
     for name in SMALL {
         let whole = std::fs::read(small().join(format!("{name}_int8.tflite"))).unwrap();

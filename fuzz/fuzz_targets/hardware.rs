@@ -1,4 +1,4 @@
-//! Text as a hardware model, its energy file among those that ship.
+//! Text as a hardware model, its energy file among those that ship; a small network runs on it.
 #![no_main]
 
 use std::path::Path;
@@ -7,5 +7,7 @@ use bittrue::hardware::Hardware;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    let _ = Hardware::parse("fuzz.toml", text, Path::new("/nonexistent"));
+    if let Ok(hardware) = Hardware::parse("fuzz.toml", text, Path::new("/nonexistent")) {
+        bittrue_fuzz::hardware(&hardware);
+    }
 });

@@ -1,9 +1,11 @@
-//! Text as a plan.
+//! Text as a plan, by which a small network is lowered.
 #![no_main]
 
 use bittrue::quantize::Plan;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    let _ = Plan::parse("fuzz.toml", text);
+    if let Ok(plan) = Plan::parse("fuzz.toml", text) {
+        bittrue_fuzz::plan(&bittrue_fuzz::SMALL, &plan);
+    }
 });

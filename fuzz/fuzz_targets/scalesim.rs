@@ -1,9 +1,11 @@
-//! Text as a SCALE-Sim topology.
+//! Text as a SCALE-Sim topology; what is read is counted and lowered.
 #![no_main]
 
 use bittrue::network::scalesim;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    let _ = scalesim::parse("fuzz.csv", "fuzz", text);
+    if let Ok(network) = scalesim::parse("fuzz.csv", "fuzz", text) {
+        bittrue_fuzz::count(&network);
+    }
 });

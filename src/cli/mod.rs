@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand. Results go to stdout, progress to stderr.
 
 mod cast;
+mod compare;
 mod list;
 mod output;
 mod run;
@@ -12,6 +13,7 @@ mod subject;
 mod sweep;
 mod threads;
 mod train;
+mod vectors;
 
 use clap::{Parser, Subcommand};
 
@@ -37,6 +39,10 @@ enum Command {
     Show(show::Args),
     /// Cast raw words from one fixed-point format to another.
     Cast(cast::Args),
+    /// Write golden vectors for RTL verification: the words of every memory of every layer.
+    Vectors(vectors::Args),
+    /// Compare what a design produced with golden vectors and report the first divergence.
+    Compare(compare::Args),
     /// Evaluate a space of designs: hardware models, plans, networks.
     Sweep(sweep::Args),
     /// Vary the words of each layer and of all, and measure what accuracy loses.
@@ -57,6 +63,8 @@ impl Cli {
             Some(Command::List) => list::run(),
             Some(Command::Show(args)) => show::run(&args),
             Some(Command::Cast(args)) => cast::run(&args),
+            Some(Command::Vectors(args)) => vectors::run(&args),
+            Some(Command::Compare(args)) => compare::run(&args),
             Some(Command::Sweep(args)) => sweep::run(&args),
             Some(Command::Sensitivity(args)) => sensitivity::run(&args),
             Some(Command::Search(args)) => search::run(&args),

@@ -14,7 +14,9 @@ use crate::hardware::Hardware;
 use crate::network::{self, Model, Network, Parameters};
 use crate::quantize::{Plan, lower, lower_encoded, synthetic};
 use crate::report::{self, Report, Subject, Tally};
-use crate::simulate::{Outputs, Simulator};
+use crate::simulate::{BoundNetwork, ImageState, Outputs, Simulator};
+use crate::verify::break_network;
+use crate::verify::faults::{FaultSpec, fault_report};
 
 /// What to run, where, and what to write.
 #[derive(clap::Args)]
@@ -44,6 +46,10 @@ pub struct Args {
     /// Synthetic operands with these fractions of nonzero weights and activations.
     #[arg(long, value_name = "W,A", value_parser = densities)]
     synthetic: Option<[f64; 2]>,
+    /// Break words: a fault file .toml, or SITE:KIND:RATE[:LAYER], such as weights:flip:1e-4. The
+    /// report says what that does to words and accuracy.
+    #[arg(long, value_name = "FILE|SPEC", conflicts_with = "synthetic")]
+    inject: Option<String>,
     /// Write the network's outputs, [images, classes] float32.
     #[arg(long, value_name = "FILE.npy")]
     outputs: Option<PathBuf>,
@@ -58,7 +64,7 @@ pub struct Args {
     quiet: bool,
 }
 
-fn densities(text: &str) -> Result<[f64; 2], String> {
+pub(super) fn densities(text: &str) -> Result<[f64; 2], String> {
     let fraction = |t: &str| t.trim().parse().ok().filter(|f| (0.0..=1.0).contains(f));
     let parts = text.split_once(',').and_then(|(w, a)| Some([fraction(w)?, fraction(a)?]));
     parts.ok_or_else(|| "write two fractions from 0 to 1, such as 0.4,0.6".into())
@@ -93,6 +99,10 @@ fn execute(args: &Args) -> Result<()> {
     let plan = plan.unwrap_or_default();
     let finished = match (&model.parameters, args.synthetic) {
         (Some(parameters), None) => on_data(args, &model, parameters, &plan, &hardware)?,
+        _ if args.inject.is_some() => {
+            return Err(Error::new(&args.network, "has no weights, so that faults have no effect")
+                .remedy("leave --inject out, or run a trained network"));
+        }
         (_, densities) => {
             let densities = densities.unwrap_or([1.0, 1.0]);
             on_synthetic(args, &model.network, densities, &plan, &hardware)?
@@ -129,11 +139,19 @@ fn on_data(
     source.test.check(&model.network)?;
     let images = images(args, source.test.len())?;
     let start = Instant::now();
-    let lowered = match &model.quantization {
+    let mut lowered = match &model.quantization {
         Some(quantization) => lower_encoded(&model.network, parameters, quantization)?,
         None => lower(&model.network, parameters, plan, source.calibration.as_ref())?,
     };
-    let simulator = Simulator::new(&lowered.network, hardware, args.seed)?;
+    let (simulator, sound) = match &args.inject {
+        Some(spec) => {
+            let faults = FaultSpec::open(spec)?;
+            let sound = BoundNetwork::bind(&lowered.network, &hardware.datapath, args.seed)?;
+            let broken = break_network(&mut lowered.network, hardware, &faults, args.seed)?;
+            (broken.0, Some((spec, sound)))
+        }
+        None => (Simulator::new(&lowered.network, hardware, args.seed)?, None),
+    };
     let bar = output::progress(images as u64, "images", args.quiet);
     let (mut tally, mut outputs) = (Tally::default(), Vec::new());
     let each = |index: usize, of_image: Outputs| {
@@ -157,7 +175,19 @@ fn on_data(
         dataset: source.test.name(),
         seed: args.seed,
     };
-    let report = subject.report(&run, Some(tally.accuracy()), start.elapsed().as_secs_f64());
+    let mut report = subject.report(&run, Some(tally.accuracy()), start.elapsed().as_secs_f64());
+    if let Some((spec, sound)) = &sound {
+        let run = |network: &BoundNetwork, index: usize, state: &mut ImageState| {
+            let values = image(index)?;
+            let values = values.as_standard_layout();
+            network.quantize_input(values.as_slice().unwrap_or_default(), index, state)?;
+            network.run_image(index, state);
+            Ok(())
+        };
+        let label = |index| source.test.label(index);
+        let networks = [sound, simulator.words()];
+        report.faults = Some(fault_report(spec, networks, images, run, label)?);
+    }
     Ok(Finished { report, outputs })
 }
 

@@ -6,12 +6,14 @@ use std::path::Path;
 use comfy_table::Table;
 
 use crate::cli::output;
+use crate::cost::resources;
 use crate::dataset;
 use crate::error::{Error, Result};
 use crate::hardware::Hardware;
 use crate::network::{self, Model, Op};
 use crate::quantize::{Plan, SiteRow, lower, lower_encoded, synthetic};
 use crate::report::ruled_table;
+use crate::verify::package;
 
 /// What to show.
 #[derive(clap::Args)]
@@ -22,10 +24,16 @@ pub struct Args {
     /// Show what every site of the network resolves to under this plan.
     #[arg(long, value_name = "NAME|FILE")]
     plan: Option<String>,
+    /// Print the parameters of a hardware model as a SystemVerilog package.
+    #[arg(long, conflicts_with = "plan")]
+    sv: bool,
 }
 
 /// Prints the tables.
 pub fn run(args: &Args) -> Result<()> {
+    if args.sv {
+        return output::print(&package(&Hardware::open(&args.subject)?, &[]));
+    }
     if let Some(plan) = &args.plan {
         let model = network::open(&args.subject)?;
         return output::print(&format!("{}\n", sites(&resolve(&model, plan)?)));
@@ -172,6 +180,22 @@ fn describe(hardware: &Hardware) -> String {
     );
     line("vector unit", format!("{} operations a cycle", hardware.vector.lanes));
     line("energy", format!("{}: {}", hardware.energy.name, hardware.energy.description));
+    for resources in resources(hardware) {
+        line(
+            resources.dsp.as_str(),
+            format!(
+                "{} slices, {} LUTs, {} FFs in the elements of the array ({}, {}, {} in one); \
+                 products that fit a slice: {}",
+                resources.dsps,
+                resources.luts,
+                resources.ffs,
+                resources.element_dsps,
+                resources.element_luts,
+                resources.element_ffs,
+                resources.products_per_dsp
+            ),
+        );
+    }
     let mut table =
         ruled_table(&["memory", "bytes", "word bits", "banks", "bits/cycle", "holds"], 1);
     for level in &hardware.memory {

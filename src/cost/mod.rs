@@ -1,10 +1,12 @@
-//! Counts × tables: energy, and the speed that follows from cycles and clock.
+//! Counts × tables: energy, the speed that follows from cycles and clock, and FPGA resources.
 //!
-//! Every figure is a count of [`LayerCounts`](crate::simulate::LayerCounts) times an entry of the
-//! hardware model; nothing is estimated here, and nothing here reaches a word or a cycle.
+//! Every figure is a count of [`LayerCounts`](crate::simulate::LayerCounts), or of elements, times
+//! an entry of a table; nothing here reaches a word or a cycle.
 
 mod energy;
 mod metrics;
+mod resources;
 
 pub use energy::{Energy, energy, level_energy};
 pub use metrics::{Metrics, metrics};
+pub use resources::{DSP_SLICES, DspSlice, Resources, element, multiplier_luts, resources};

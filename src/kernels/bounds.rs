@@ -5,7 +5,7 @@ use crate::kernels::{Mac, MacSpec, Style};
 use crate::numeric::{Overflow, Rounding};
 
 /// The interval that contains the bias and every partial sum of an output channel, whatever the
-/// order, for all activations of the format; in raw words of the accumulator, overflow aside.
+/// order, for all activations of the range; in raw words of the accumulator, overflow aside.
 ///
 /// With w·x in `[a, b]` for each weight, the partial sums lie within
 /// `[bias + Σ min(0, a), bias + Σ max(0, b)]`.
@@ -34,7 +34,7 @@ impl Interval {
 pub fn intervals(mac: &Mac<'_>) -> Vec<Interval> {
     let Mac { spec, geometry, weights, bias, .. } = mac;
     let reduction = geometry.reduction();
-    let terms = Terms::new(spec);
+    let terms = Terms::new(mac);
     (0..geometry.output.channels)
         .map(|channel| {
             // Stochastic rounding goes down for a draw of 0 and up for the largest.
@@ -56,23 +56,24 @@ pub fn intervals(mac: &Mac<'_>) -> Vec<Interval> {
 /// What one product can add.
 struct Terms<'a> {
     spec: &'a MacSpec,
+    activations: [i128; 2],
     /// Binary point of the terms' bounds.
     frac: i32,
 }
 
 impl<'a> Terms<'a> {
-    fn new(spec: &'a MacSpec) -> Self {
+    fn new(mac: &'a Mac<'_>) -> Self {
+        let spec = &mac.spec;
         let frac = match spec.style {
             Style::Fused => spec.accumulator.to().frac(),
             Style::Exact | Style::ProductCast => spec.term_frac(),
         };
-        Self { spec, frac }
+        Self { spec, activations: mac.range.map(i128::from), frac }
     }
 
     /// Bounds of the term of one weight, zero included.
     fn interval(&self, weight: i64) -> Interval {
-        let x = self.spec.activations;
-        let ends = [x.min(), x.max()].map(|x| i128::from(weight) * x);
+        let ends = self.activations.map(|x| i128::from(weight) * x);
         let product = Interval { low: ends[0].min(ends[1]), high: ends[0].max(ends[1]) };
         match self.spec.style {
             Style::Exact => product,

@@ -3,7 +3,10 @@
 //!
 //! Binary points of the operands of one operation lie at most [`LARGEST_SHIFT`] bits apart.
 
+use crate::kernels::blocks::{self, BlockEpilogue, Source};
+use crate::kernels::narrow::magnitude;
 use crate::kernels::output::PreparedEpilogue;
+use crate::kernels::requantize::{FAR, nearest};
 use crate::kernels::{Epilogue, LayerDraws, Site};
 use crate::numeric::{Events, Format, Requantizer};
 use crate::tensor::{Shape, Word, Words, with_words};
@@ -20,7 +23,12 @@ pub fn cast(
     draws: LayerDraws,
     events: &mut Events,
 ) {
-    let prepared = prepare(epilogue, input.format());
+    let format = input.format();
+    if let Some(prepared) = BlockEpilogue::new(epilogue, format.frac(), magnitude(format)) {
+        let source = Sum { terms: &[(input, 0)] };
+        return blocks::run(&source, epilogue, &prepared, output, events);
+    }
+    let prepared = prepare(epilogue, format);
     with_words!(input.buffer(), words => with_words!(output.buffer_mut(), out => {
         for (element, (slot, word)) in out.iter_mut().zip(words).enumerate() {
             let random = || draws.draw(site, element, 0);
@@ -38,6 +46,12 @@ pub fn add<'a>(
     events: &mut Events,
 ) {
     let aligned = inputs.clone().map(|input| input.format().frac()).max().unwrap_or(0);
+    let terms: Vec<(&Words, u32)> =
+        inputs.clone().map(|input| (input, (aligned - input.format().frac()) as u32)).collect();
+    let reach = |&(input, shift): &(&Words, u32)| magnitude(input.format()) << shift;
+    if let Some(prepared) = BlockEpilogue::new(epilogue, aligned, terms.iter().map(reach).sum()) {
+        return blocks::run(&Sum { terms: &terms }, epilogue, &prepared, output, events);
+    }
     let overflow = epilogue.cast.overflow();
     with_words!(output.buffer_mut(), out => {
         for (element, slot) in out.iter_mut().enumerate() {
@@ -55,11 +69,16 @@ pub fn add<'a>(
 /// A sum of words of different scales.
 #[derive(Clone, PartialEq, Debug)]
 pub enum ScaledSum {
-    /// `rint(Σ float32(word) · ratio)`, in float32 from the first input to the last: ONNX Runtime's
-    /// `QLinearAdd`.
+    /// `rint(a · rₐ + (b · r_b + c))` of the stored words a and b, where
+    /// c = z − (zₐ · rₐ + z_b · r_b): ONNX Runtime's `QLinearAdd`, in float32. Products are fused
+    /// with the sums that they are added to, but for that of z_b.
     Float32 {
         /// Scale of each input by that of the output.
-        ratios: Vec<f32>,
+        ratios: [f32; 2],
+        /// Zero points of the inputs.
+        zero_points: [i64; 2],
+        /// That of the output.
+        zero_point: i64,
     },
     /// Each word shifted left and requantized, the sum of them requantized again: TFLite's `ADD`.
     Shifted {
@@ -76,17 +95,18 @@ impl ScaledSum {
     /// Number of inputs.
     pub fn inputs(&self) -> usize {
         match self {
-            Self::Float32 { ratios } => ratios.len(),
+            Self::Float32 { .. } => 2,
             Self::Shifted { inputs, .. } => inputs.len(),
         }
     }
 
     /// The sum of `terms`, before it saturates.
-    fn of(&self, terms: impl Iterator<Item = i64>) -> i64 {
+    fn of(&self, mut terms: impl Iterator<Item = i64>) -> i64 {
         match self {
-            Self::Float32 { ratios } => {
-                let scaled = terms.zip(ratios).map(|(term, ratio)| term as f32 * ratio);
-                scaled.reduce(|sum, term| sum + term).unwrap_or(0.0).round_ties_even() as i64
+            Self::Float32 { ratios, zero_points, zero_point } => {
+                let stored = zero_points.map(|zero| (terms.next().unwrap_or(0) + zero) as f32);
+                let sum = scaled(&stored, ratios, constant(ratios, zero_points, *zero_point));
+                sum.round_ties_even() as i64 - zero_point
             }
             Self::Shifted { left, inputs, output } => {
                 let requantized = |(term, requantizer): (i64, &Requantizer)| {
@@ -107,7 +127,21 @@ pub fn scaled_add<'a>(
     output: &mut Words,
     events: &mut Events,
 ) {
-    let prepared = PreparedEpilogue::new(epilogue, epilogue.cast.to().frac(), 1 << 40);
+    let to = epilogue.cast.to().frac();
+    let mut terms = inputs.clone();
+    if let ScaledSum::Float32 { ratios, zero_points, zero_point } = *sum
+        && let (Some(a), Some(b), None) = (terms.next(), terms.next(), terms.next())
+        && let Some(prepared) = BlockEpilogue::new(epilogue, to, 2 * FAR as u128)
+        && zero_point.abs() < i64::from(FAR / 2)
+        && prepared.holds(FAR / 2)
+        && [a, b].iter().all(|input| input.format().bits() <= Scaled::BITS)
+    {
+        let constant = constant(&ratios, &zero_points, zero_point);
+        let zeros = zero_points.map(|zero| zero as i32);
+        let source = Scaled { terms: [a, b], ratios, zeros, constant, zero: zero_point as i32 };
+        return blocks::run(&source, epilogue, &prepared, output, events);
+    }
+    let prepared = PreparedEpilogue::new(epilogue, to, 1 << 40);
     with_words!(output.buffer_mut(), out => {
         for (element, slot) in out.iter_mut().enumerate() {
             let word = sum.of(inputs.clone().map(|input| input.get(element)));
@@ -177,14 +211,16 @@ pub fn concat<'a>(
         let from = if table.is_some() { epilogue.cast.to() } else { input.format() };
         let prepared = prepare(epilogue, from);
         with_words!(input.buffer(), words => with_words!(output.buffer_mut(), out => {
-            for (index, word) in words.iter().enumerate() {
-                let element = index / part * channels + first + index % part;
-                let random = || draws.draw(Site::Output, element, 0);
-                let raw = match table {
-                    Some(table) => table[(word.raw() - lowest) as usize],
-                    None => word.raw(),
-                };
-                out[element] = Word::from_raw(prepared.word(raw, random, events));
+            for (pixel, words) in words.chunks_exact(part).enumerate() {
+                let element = pixel * channels + first;
+                for (index, (slot, word)) in out[element..].iter_mut().zip(words).enumerate() {
+                    let random = || draws.draw(Site::Output, element + index, 0);
+                    let raw = match table {
+                        Some(table) => table[(word.raw() - lowest) as usize],
+                        None => word.raw(),
+                    };
+                    *slot = Word::from_raw(prepared.word(raw, random, events));
+                }
             }
         }));
         first += part;
@@ -202,8 +238,63 @@ pub fn flatten(shape: Shape, input: &Words, output: &mut Words) {
     }));
 }
 
+/// Words shifted to the left by so many bits, and added.
+struct Sum<'a> {
+    terms: &'a [(&'a Words, u32)],
+}
+
+impl Source for Sum<'_> {
+    #[inline(always)]
+    fn fill(&self, first: usize, block: &mut [i32]) {
+        block.fill(0);
+        for &(words, shift) in self.terms {
+            blocks::load(words, first, block, |sum, word| *sum += word << (shift & 31));
+        }
+    }
+}
+
+/// [`ScaledSum::Float32`].
+struct Scaled<'a> {
+    terms: [&'a Words; 2],
+    ratios: [f32; 2],
+    zeros: [i32; 2],
+    constant: f32,
+    zero: i32,
+}
+
+impl Scaled<'_> {
+    /// Words of inputs, at most: with a zero point they are exact in float32.
+    const BITS: u32 = 17;
+}
+
+impl Source for Scaled<'_> {
+    #[inline(always)]
+    fn fill(&self, first: usize, block: &mut [i32]) {
+        let mut other = [0; blocks::BLOCK];
+        let len = block.len();
+        blocks::load(self.terms[0], first, block, |slot, word| *slot = word);
+        blocks::load(self.terms[1], first, &mut other[..len], |slot, word| *slot = word);
+        for n in 0..len {
+            let stored = [(block[n] + self.zeros[0]) as f32, (other[n] + self.zeros[1]) as f32];
+            block[n] = nearest(scaled(&stored, &self.ratios, self.constant)) - self.zero;
+        }
+    }
+}
+
+/// The constant of [`ScaledSum::Float32`].
+fn constant(ratios: &[f32; 2], zero_points: &[i64; 2], zero_point: i64) -> f32 {
+    let [a, b] = zero_points.map(|zero| zero as f32);
+    zero_point as f32 - a.mul_add(ratios[0], b * ratios[1])
+}
+
+/// The sum of [`ScaledSum::Float32`], before it is rounded.
+#[inline(always)]
+fn scaled(stored: &[f32; 2], ratios: &[f32; 2], constant: f32) -> f32 {
+    stored[0].mul_add(ratios[0], stored[1].mul_add(ratios[1], constant))
+}
+
 fn prepare(epilogue: &Epilogue, from: Format) -> PreparedEpilogue {
-    PreparedEpilogue::new(epilogue, from.frac(), super::narrow::magnitude(from))
+    PreparedEpilogue::new(epilogue, from.frac(), magnitude(from))
 }
 
 #[cfg(test)]
@@ -282,7 +373,7 @@ mod tests {
     fn float32_sums_round_half_to_even() {
         let (e, mut events) = (epilogue(8, 0), Events::default());
         let mut out = zeros(&e, 2);
-        let sum = ScaledSum::Float32 { ratios: vec![0.5, 0.25] };
+        let sum = ScaledSum::Float32 { ratios: [0.5, 0.25], zero_points: [0; 2], zero_point: 0 };
         let inputs = [words(8, 0, &[3, 1]), words(8, 0, &[5, 8])];
         scaled_add(&e, &sum, inputs.iter(), &mut out, &mut events);
         assert_eq!(out.to_vec(), [3, 2]);

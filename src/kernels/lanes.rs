@@ -3,7 +3,7 @@
 #![allow(clippy::needless_range_loop, reason = "lanes of several arrays are indexed in step")]
 
 use crate::kernels::bounds::Interval;
-use crate::kernels::dot::{Blocks, Element, Gather, InstructionSet, Multiply, Packed, Work};
+use crate::kernels::dot::{Blocks, Element, Gather, InstructionSet, Packed, Simd, Work};
 use crate::kernels::narrow::{Lanes, NarrowCast, magnitude};
 use crate::kernels::output::{LaneSums, Output};
 use crate::kernels::patches::PaddedMap;
@@ -54,17 +54,17 @@ struct Chain {
     grid_shift: u32,
 }
 
-/// Bias by padded output channel.
+/// Bias by output channel, or padded output channel.
 #[derive(Clone, Debug)]
-struct Bias {
+pub(crate) struct Bias {
     /// Before overflow.
-    exact: Vec<i64>,
+    pub exact: Vec<i64>,
     /// The accumulator's first word.
-    word: Vec<i64>,
+    pub word: Vec<i64>,
     /// 1 where the cast overflowed.
-    over: Vec<i64>,
+    pub over: Vec<i64>,
     /// 1 where the cast underflowed.
-    under: Vec<i64>,
+    pub under: Vec<i64>,
 }
 
 /// Memory of a run.
@@ -89,7 +89,7 @@ impl<E: Element> Prepared<E> {
         let [kh, kw] = geometry.window.kernel;
         let order = mac.order.reduction(geometry.group_inputs(), kh, kw);
         let blocks = Blocks::new(geometry);
-        let activation = magnitude(spec.activations) as i128;
+        let activation = mac.largest_activation();
         let weight = |index| i128::from(weights.get(index).unsigned_abs());
         let heaviest = (0..weights.len()).map(weight).max()?;
         if activation.max(heaviest) > i128::from(E::LARGEST) {
@@ -97,7 +97,7 @@ impl<E: Element> Prepared<E> {
         }
         let lossless = lossless(spec, activation * heaviest);
         let chain = Chain::new(spec, geometry, lossless, activation * heaviest, reach)?;
-        let bias = Bias::new(spec, &blocks, mac.bias)?;
+        let bias = Bias::by_channel(spec, geometry.output.channels, mac.bias)?.padded(&blocks);
         let order_free =
             spec.style == Style::Exact || spec.accumulator.overflow() == Overflow::Wrap;
         if spec.style == Style::Exact && bias.over.contains(&1) {
@@ -163,7 +163,7 @@ impl<E: Element> Prepared<E> {
         if !buffers.magnitudes.is_empty() {
             self.map.fill(input, &mut buffers.magnitudes, |word| E::from_raw(word.abs()));
         }
-        E::run(self.simd, Image { layer: self, buffers, draws, events });
+        self.simd.run(Image { layer: self, buffers, draws, events });
         with_words!(output.buffer_mut(), words => {
             for (word, &raw) in words.iter_mut().zip(&buffers.output) {
                 *word = Word::from_raw(raw);
@@ -180,9 +180,9 @@ struct Image<'a, E> {
     events: &'a mut SiteEvents,
 }
 
-impl<E: Element> Work<E> for Image<'_, E> {
+impl<E: Element> Work for Image<'_, E> {
     #[inline(always)]
-    fn run<S: Multiply<E>>(mut self, simd: S) {
+    fn run<S: Simd>(mut self, simd: S) {
         match (&self.layer.sums, self.layer.blocks.lanes) {
             (Some(sums), 8) => self.exact::<S, 8>(simd, sums),
             (Some(sums), _) => self.exact::<S, 16>(simd, sums),
@@ -195,7 +195,7 @@ impl<E: Element> Work<E> for Image<'_, E> {
 impl<E: Element> Image<'_, E> {
     /// Exact sums, several pixels at a time.
     #[inline(always)]
-    fn exact<S: Multiply<E>, const N: usize>(&mut self, simd: S, sums: &ExactSums<E>) {
+    fn exact<S: Simd, const N: usize>(&mut self, simd: S, sums: &ExactSums<E>) {
         const PIXELS: usize = 4;
         let pixels = self.layer.geometry.pixels();
         let whole = pixels - pixels % PIXELS;
@@ -210,7 +210,7 @@ impl<E: Element> Image<'_, E> {
     }
 
     #[inline(always)]
-    fn exact_tile<S: Multiply<E>, const P: usize, const N: usize>(
+    fn exact_tile<S: Simd, const P: usize, const N: usize>(
         &mut self,
         simd: S,
         sums: &ExactSums<E>,
@@ -418,10 +418,14 @@ impl Chain {
 }
 
 impl Bias {
-    /// `None` if a cast draws a random number.
-    fn new(spec: &MacSpec, blocks: &Blocks, bias: Option<(Format, &[i64])>) -> Option<Self> {
+    /// The bias of `channels` output channels; `None` if a cast draws a random number.
+    pub fn by_channel(
+        spec: &MacSpec,
+        channels: usize,
+        bias: Option<(Format, &[i64])>,
+    ) -> Option<Self> {
         let Some((format, raw)) = bias else {
-            let zeros = blocks.pad(|_| 0, 0);
+            let zeros = vec![0; channels];
             let [word, over, under] = [zeros.clone(), zeros.clone(), zeros.clone()];
             return Some(Self { exact: zeros, word, over, under });
         };
@@ -429,19 +433,28 @@ impl Bias {
         if drops && spec.accumulator.rounding() == Rounding::Stochastic {
             return None;
         }
-        let cast = |channel: usize| spec.accumulator.apply(raw[channel].into(), format.frac(), 0);
+        let exact = raw.iter().map(|&raw| aligned_bias(spec, format, raw, 0) as i64).collect();
+        let casts: Vec<_> =
+            raw.iter().map(|&raw| spec.accumulator.apply(raw.into(), format.frac(), 0)).collect();
         Some(Self {
-            exact: blocks.pad(|channel| aligned_bias(spec, format, raw[channel], 0) as i64, 0),
-            word: blocks.pad(|channel| cast(channel).raw as i64, 0),
-            over: blocks.pad(|channel| cast(channel).overflowed.into(), 0),
-            under: blocks.pad(|channel| cast(channel).underflowed.into(), 0),
+            exact,
+            word: casts.iter().map(|cast| cast.raw as i64).collect(),
+            over: casts.iter().map(|cast| cast.overflowed.into()).collect(),
+            under: casts.iter().map(|cast| cast.underflowed.into()).collect(),
         })
+    }
+
+    /// The same padded to `blocks`.
+    fn padded(self, blocks: &Blocks) -> Self {
+        let pad = |values: Vec<i64>| blocks.pad(|channel| values[channel], 0);
+        let Self { exact, word, over, under } = self;
+        Self { exact: pad(exact), word: pad(word), over: pad(over), under: pad(under) }
     }
 }
 
 /// Whether nothing is lost before the accumulator's overflow, or only by the one cast of the
 /// exact style.
-fn lossless(spec: &MacSpec, largest_product: i128) -> bool {
+pub(crate) fn lossless(spec: &MacSpec, largest_product: i128) -> bool {
     let grid = spec.accumulator.to().frac();
     match spec.style {
         Style::Exact => true,

@@ -2,6 +2,8 @@
 //!
 //! Three ways lead to the same words, those of [`crate::kernels::reference`]:
 //!
+//! - exact sums of 32 bits in tiles of pixels × channels, where the weights prove that the
+//!   accumulator never overflows and 32 bits are enough: the path of nearly every layer;
 //! - exact sums, where no product loses bits and the accumulator is proven not to overflow, by
 //!   the weights or else by the data, or wraps;
 //! - the ordered loop on 64-bit lanes, for exactly the blocks of output words that need it;
@@ -14,9 +16,10 @@ use crate::kernels::dot::InstructionSet;
 use crate::kernels::elementwise::LARGEST_SHIFT;
 use crate::kernels::lanes::{Buffers, Prepared};
 use crate::kernels::patches::PaddedMap;
+use crate::kernels::proven::Proven;
 use crate::kernels::{AccumulationOrder, LayerDraws, Mac, MacSpec, SiteEvents, Style, reference};
 use crate::numeric::{Format, Requantizer};
-use crate::tensor::{ConvGeometry, Words};
+use crate::tensor::{ConvGeometry, Word, Words, with_words};
 
 /// A layer with its weights packed.
 #[derive(Clone, Debug)]
@@ -24,6 +27,7 @@ pub struct MacKernel {
     spec: MacSpec,
     geometry: ConvGeometry,
     order: AccumulationOrder,
+    range: [i64; 2],
     weights: Words,
     bias: Option<(Format, Vec<i64>)>,
     requantizers: Vec<Requantizer>,
@@ -33,6 +37,8 @@ pub struct MacKernel {
 
 #[derive(Clone, Debug)]
 enum Path {
+    Bytes(Box<Proven<u8>>),
+    Halves(Box<Proven<i16>>),
     I16(Box<Prepared<i16>>),
     I32(Box<Prepared<i32>>),
     Reference,
@@ -45,6 +51,8 @@ pub struct MacScratch(Memory);
 
 #[derive(Clone, Debug)]
 enum Memory {
+    Bytes(Vec<u8>),
+    Halves(Vec<i16>),
     I16(Buffers<i16>),
     I32(Buffers<i32>),
     None,
@@ -68,16 +76,11 @@ impl MacKernel {
         let channels = intervals(&mac);
         let zero = Interval { low: 0, high: 0 };
         let reach = channels.iter().fold(zero, |reach, &channel| reach.union(channel));
-        let path = if let Some(prepared) = Prepared::new(simd, &mac, &map, &channels) {
-            Path::I16(Box::new(prepared))
-        } else if let Some(prepared) = Prepared::new(simd, &mac, &map, &channels) {
-            Path::I32(Box::new(prepared))
-        } else {
-            Path::Reference
-        };
+        let path = Path::new(simd, &mac, &map, &channels);
         Ok(Self {
             spec: mac.spec,
             geometry: mac.geometry,
+            range: mac.range,
             order: mac.order.clone(),
             weights: mac.weights.clone(),
             bias: mac.bias.map(|(format, raw)| (format, raw.to_vec())),
@@ -105,6 +108,8 @@ impl MacKernel {
     /// Memory for [`run`](Self::run).
     pub fn scratch(&self) -> MacScratch {
         MacScratch(match &self.path {
+            Path::Bytes(proven) => Memory::Bytes(proven.buffer()),
+            Path::Halves(proven) => Memory::Halves(proven.buffer()),
             Path::I16(prepared) => Memory::I16(prepared.buffers()),
             Path::I32(prepared) => Memory::I32(prepared.buffers()),
             Path::Reference => Memory::None,
@@ -112,7 +117,8 @@ impl MacKernel {
     }
 
     /// Computes the output words of one image, channels-last, of the epilogue's format, from
-    /// `input` words of the activation format; adds up what happened.
+    /// `input` words of the activation format; adds up what happened. Words beyond the range that
+    /// the kernel was made for take the plain loops.
     ///
     /// # Panics
     ///
@@ -127,7 +133,16 @@ impl MacKernel {
     ) {
         assert_eq!(input.len(), self.geometry.input.len(), "input words of the layer's shape");
         assert_eq!(output.len(), self.geometry.output.len(), "output words of the layer's shape");
+        if self.range != self.spec.all_activations() && !within(input, self.range) {
+            return self.run_reference(input, output, draws, events);
+        }
         match (&self.path, &mut scratch.0) {
+            (Path::Bytes(proven), Memory::Bytes(map)) => {
+                proven.run(input, output, map, draws, events);
+            }
+            (Path::Halves(proven), Memory::Halves(map)) => {
+                proven.run(input, output, map, draws, events);
+            }
             (Path::I16(prepared), Memory::I16(buffers)) => {
                 prepared.run(input, output, buffers, draws, events);
             }
@@ -146,20 +161,50 @@ impl MacKernel {
         draws: LayerDraws,
         events: &mut SiteEvents,
     ) {
-        let mac = Mac {
+        reference::mac_layer(&self.mac(), input, output, draws, events);
+    }
+
+    /// The layer that was prepared.
+    pub fn mac(&self) -> Mac<'_> {
+        Mac {
             spec: self.spec,
+            range: self.range,
             geometry: self.geometry,
             order: &self.order,
             weights: &self.weights,
             bias: self.bias.as_ref().map(|(format, raw)| (*format, &raw[..])),
             requantizers: &self.requantizers,
-        };
-        reference::mac_layer(&mac, input, output, draws, events);
+        }
     }
 }
 
+impl Path {
+    /// The fastest that holds; `reach` are the intervals of the output channels.
+    fn new(simd: InstructionSet, mac: &Mac<'_>, map: &PaddedMap, reach: &[Interval]) -> Self {
+        let bytes = || Proven::new(simd, mac, map, reach).filter(|_| simd.has_bytes());
+        if let Some(proven) = bytes() {
+            Self::Bytes(Box::new(proven))
+        } else if let Some(proven) = Proven::new(simd, mac, map, reach) {
+            Self::Halves(Box::new(proven))
+        } else if let Some(prepared) = Prepared::new(simd, mac, map, reach) {
+            Self::I16(Box::new(prepared))
+        } else if let Some(prepared) = Prepared::new(simd, mac, map, reach) {
+            Self::I32(Box::new(prepared))
+        } else {
+            Self::Reference
+        }
+    }
+}
+
+/// Whether all words lie in `range`.
+fn within(words: &Words, [low, high]: [i64; 2]) -> bool {
+    with_words!(words.buffer(), words => {
+        words.iter().all(|word| (low..=high).contains(&word.raw()))
+    })
+}
+
 /// Checks that the sites fit together.
-fn check_spec(spec: &MacSpec) -> Result<()> {
+pub(crate) fn check_spec(spec: &MacSpec) -> Result<()> {
     let operands = [("weights", spec.weights), ("activations", spec.activations)];
     for (site, format) in operands {
         if format.bits() > 32 {
@@ -228,5 +273,87 @@ fn check_operands(mac: &Mac<'_>) -> Result<()> {
             format_args!("the layer has {} output channels", geometry.output.channels),
         )),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::Epilogue;
+    use crate::kernels::testing::s;
+    use crate::numeric::{Cast, Overflow, Rounding};
+    use crate::tensor::{Shape, Window};
+
+    /// Two products of a signed byte: 2 · 128 · 128 = 2^15 takes 17 bits.
+    #[test]
+    fn what_is_proven_takes_the_tiles() {
+        let path = |activations: u32, accumulator: u32| {
+            let cast = Cast::new(s(accumulator, 0), Rounding::Floor, Overflow::Saturate);
+            let cast = cast.expect("a valid cast");
+            let spec = MacSpec {
+                style: Style::Fused,
+                adder_tree: 1,
+                weights: s(8, 0),
+                activations: s(activations, 0),
+                product: cast,
+                accumulator: cast,
+                epilogue: Epilogue::cast(cast),
+            };
+            let (input, output) = (Shape::vector(2), Shape::vector(1));
+            let geometry = ConvGeometry { input, output, window: Window::POINT, groups: 1 };
+            let weights = Words::from_raw(spec.weights, [-128, -128].into_iter());
+            let order = &AccumulationOrder::default();
+            let (weights, bias, requantizers) = (&weights, None, &[][..]);
+            let range = spec.all_activations();
+            let mac = Mac { spec, range, geometry, order, weights, bias, requantizers };
+            let kernels = InstructionSet::available().into_iter().map(move |set| {
+                let kernel = MacKernel::with(set, mac).expect("a valid layer");
+                match kernel.path {
+                    Path::Bytes(_) => 8,
+                    Path::Halves(_) => 16,
+                    _ => 0,
+                }
+            });
+            kernels.collect::<Vec<u32>>()
+        };
+        let bytes =
+            InstructionSet::available().into_iter().map(|set| 8 << u32::from(!set.has_bytes()));
+        assert_eq!(path(8, 17), bytes.collect::<Vec<u32>>());
+        assert!(path(9, 18).iter().all(|&bits| bits == 16));
+        assert!(path(8, 16).iter().all(|&bits| bits == 0));
+    }
+
+    /// Words of −5..=250 are offset to u8; others of the same nine bits still count.
+    #[test]
+    fn words_beyond_the_range_take_the_plain_loops() {
+        let cast = Cast::new(s(20, 0), Rounding::Floor, Overflow::Saturate).expect("a valid cast");
+        let spec = MacSpec {
+            style: Style::Fused,
+            adder_tree: 1,
+            weights: s(8, 0),
+            activations: s(9, 0),
+            product: cast,
+            accumulator: cast,
+            epilogue: Epilogue::cast(cast),
+        };
+        let (input, output) = (Shape::vector(2), Shape::vector(1));
+        let geometry = ConvGeometry { input, output, window: Window::POINT, groups: 1 };
+        let weights = Words::from_raw(spec.weights, [3, -7].into_iter());
+        let order = &AccumulationOrder::default();
+        let (weights, bias, requantizers) = (&weights, None, &[][..]);
+        let range = [-5, 250];
+        let mac = Mac { spec, range, geometry, order, weights, bias, requantizers };
+        for set in InstructionSet::available() {
+            let kernel = MacKernel::with(set, mac).expect("a valid layer");
+            assert_eq!(matches!(kernel.path, Path::Bytes(_)), set.has_bytes());
+            for [a, b] in [[-5, 250], [-6, 251], [-256, 255]] {
+                let input = Words::from_raw(spec.activations, [a, b].into_iter());
+                let mut words = Words::zeros(spec.epilogue.cast.to(), 1);
+                let (mut scratch, mut events) = (kernel.scratch(), SiteEvents::default());
+                let draws = LayerDraws::new(0, 0, 0);
+                kernel.run(&input, &mut words, &mut scratch, draws, &mut events);
+                assert_eq!(words.get(0), 3 * a - 7 * b);
+            }
+        }
     }
 }

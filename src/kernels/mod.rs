@@ -3,6 +3,7 @@
 //!
 //! Knows words and geometry; never networks, plans or hardware files.
 
+mod blocks;
 mod bounds;
 mod datapath;
 mod dot;
@@ -17,7 +18,9 @@ mod narrow;
 mod output;
 mod patches;
 pub mod pool;
+mod proven;
 pub mod reference;
+mod requantize;
 pub mod softmax;
 mod spec;
 #[cfg(test)]
@@ -28,9 +31,11 @@ mod tests;
 pub use bounds::Interval;
 pub use datapath::{AccumulationOrder, Axis, OrderLoop, Style};
 pub use dot::InstructionSet;
+pub(crate) use dot::{Halves, Portable, Simd, Work};
 pub use draws::{LayerDraws, Site};
 pub use events::SiteEvents;
 pub use gemm_f32::gemm_f32;
+pub(crate) use mac::check_spec;
 pub use mac::{MacKernel, MacScratch};
 pub use patches::{PatchScratch, Patches};
 pub use spec::{Epilogue, Mac, MacSpec};

@@ -15,13 +15,14 @@ pub(crate) type Lanes<const N: usize> = [i64; N];
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) struct NarrowCast {
     cast: Cast,
-    left: u32,
-    right: u32,
+    /// Bits that a value is shifted to the left, and then to the right.
+    pub left: u32,
+    pub right: u32,
     /// Added before the right shift, to values that are not negative and to negative ones; and 1
     /// if a tie goes up from an odd word.
-    positive: i64,
-    negative: i64,
-    even: i64,
+    pub positive: i64,
+    pub negative: i64,
+    pub even: i64,
     low: i64,
     high: i64,
 }

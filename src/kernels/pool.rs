@@ -1,5 +1,6 @@
 //! Pooling over windows of a channels-last map of words of at most 32 bits.
 
+use crate::kernels::blocks::{self, BlockEpilogue, Source};
 use crate::kernels::narrow::magnitude;
 use crate::kernels::output::PreparedEpilogue;
 use crate::kernels::{Epilogue, LayerDraws, Site};
@@ -34,18 +35,56 @@ pub enum Average {
     },
     /// Not divided: the epilogue scales it.
     Sum,
-    /// ONNX Runtime's `QLinearAveragePool`, in float32: the sum of `input scale · word` by rows,
-    /// divided by the number of positions, then `rint(mean / output scale + zero point)`.
+    /// As ONNX Runtime has it, in float32: the sum of `input scale · word`, divided by the number of
+    /// positions, then `rint(mean / output scale + zero point)`.
     Float32 {
         /// Scale of the incoming words.
         input_scale: f32,
         /// Scale of the outgoing words.
         output_scale: f32,
-        /// Zero point of the outgoing words.
+        /// Zero point of the outgoing words; 0 where it is added to the rounded quotient.
         zero_point: i64,
+        /// How the sum is rounded.
+        order: SumOrder,
         /// Whether padding counts.
         padded: bool,
     },
+}
+
+/// The order in which float32 values under a window are added.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SumOrder {
+    /// Row by row.
+    Rows,
+    /// Each column by itself, then the columns.
+    Columns,
+    /// Row by row, every fourth value by itself; the sums 0 and 2 are added, 1 and 3, and these, and
+    /// then the values that are left over.
+    Quarters,
+}
+
+impl SumOrder {
+    fn sum(self, rows: &[usize], columns: &[usize], value: impl Fn(usize, usize) -> f32) -> f32 {
+        let add = |sum: f32, value: f32| sum + value;
+        let by_rows = || rows.iter().flat_map(|&y| columns.iter().map(move |&x| (y, x)));
+        match self {
+            Self::Rows => by_rows().map(|(y, x)| value(y, x)).fold(0.0, add),
+            Self::Columns => {
+                let column = |&x: &usize| rows.iter().map(|&y| value(y, x)).fold(0.0, add);
+                columns.iter().map(column).fold(0.0, add)
+            }
+            Self::Quarters => {
+                let values: Vec<f32> = by_rows().map(|(y, x)| value(y, x)).collect();
+                let (fours, rest) = values.as_chunks::<4>();
+                let mut sums = [0.0; 4];
+                for four in fours {
+                    sums.iter_mut().zip(four).for_each(|(sum, value)| *sum += value);
+                }
+                let fours = (sums[0] + sums[2]) + (sums[1] + sums[3]);
+                rest.iter().copied().fold(fours, add)
+            }
+        }
+    }
 }
 
 /// What the pooling functions fill, beside memory to work in that is kept from image to image.
@@ -64,6 +103,11 @@ impl Pool {
     pub fn maximum(&self, input: &Words, draws: LayerDraws, sink: Sink<'_>) {
         let Sink { words, events, scratch } = sink;
         let format = input.format();
+        let (frac, largest) = (format.frac(), magnitude(format));
+        if let Some(prepared) = BlockEpilogue::new(&self.epilogue, frac, largest) {
+            let source = Maximum { pool: self, input };
+            return blocks::run(&source, &self.epilogue, &prepared, words, events);
+        }
         let prepared = PreparedEpilogue::new(&self.epilogue, format.frac(), magnitude(format));
         let max = |largest: i64, word: i64| largest.max(word);
         self.reduce(input, words, scratch, i64::MIN, max, |element, largest, positions| {
@@ -77,10 +121,9 @@ impl Pool {
         let Sink { words, events, scratch } = sink;
         let frac = input.format().frac();
         let overflow = self.epilogue.cast.overflow();
-        if let Average::Float32 { input_scale, output_scale, zero_point, padded } = kind {
-            let add = |sum: f32, word: i64| sum + input_scale * word as f32;
-            let scratch = &mut Vec::new();
-            return self.reduce(input, words, scratch, 0.0, add, |element, sum, positions| {
+        if let Average::Float32 { input_scale, output_scale, zero_point, order, padded } = kind {
+            let value = |at: usize| input_scale * input.get(at) as f32;
+            return self.sums(order, words, value, |element, sum, positions| {
                 let positions = if padded { self.window.taps() } else { positions.max(1) };
                 let mean = sum / positions as f32;
                 let stored = (mean / output_scale + zero_point as f32).round_ties_even();
@@ -116,14 +159,14 @@ impl Pool {
 
     /// Folds the words under the window of every output word, a pixel's channels together;
     /// `finish` takes the element number, the result and the number of positions inside the map.
-    fn reduce<A: Copy>(
+    fn reduce(
         &self,
         input: &Words,
         output: &mut Words,
-        scratch: &mut Vec<A>,
-        start: A,
-        fold: impl Fn(A, i64) -> A,
-        mut finish: impl FnMut(usize, A, usize) -> i64,
+        scratch: &mut Vec<i64>,
+        start: i64,
+        fold: impl Fn(i64, i64) -> i64,
+        mut finish: impl FnMut(usize, i64, usize) -> i64,
     ) {
         let channels = self.input.channels;
         scratch.resize(channels, start);
@@ -151,6 +194,30 @@ impl Pool {
         }
     }
 
+    /// Sums float32 values under the window of every output word; `value` is that of an element of the
+    /// input, `finish` as for [`Self::reduce`].
+    fn sums(
+        &self,
+        order: SumOrder,
+        output: &mut Words,
+        value: impl Fn(usize) -> f32,
+        mut finish: impl FnMut(usize, f32, usize) -> i64,
+    ) {
+        let Shape { channels, height, width } = self.input;
+        for pixel in 0..self.output.pixels() {
+            let (row, column) = (pixel / self.output.width, pixel % self.output.width);
+            let rows: Vec<usize> = self.along(0, row, height).collect();
+            let columns: Vec<usize> = self.along(1, column, width).collect();
+            for channel in 0..channels {
+                let at = |y: usize, x: usize| value((y * width + x) * channels + channel);
+                let sum = order.sum(&rows, &columns, at);
+                let element = pixel * channels + channel;
+                let word = finish(element, sum, rows.len() * columns.len());
+                with_words!(output.buffer_mut(), out => out[element] = Word::from_raw(word));
+            }
+        }
+    }
+
     /// Input positions along `axis` under the window at output position `at`.
     fn along(&self, axis: usize, at: usize, size: usize) -> impl Iterator<Item = usize> + use<> {
         let Window { kernel, stride, padding, dilation } = self.window;
@@ -159,6 +226,42 @@ impl Pool {
         (0..kernel[axis])
             .filter_map(move |tap| (first + tap * step).checked_sub(padding))
             .filter(move |&position| position < size)
+    }
+}
+
+/// The largest words under the window.
+struct Maximum<'a> {
+    pool: &'a Pool,
+    input: &'a Words,
+}
+
+impl Source for Maximum<'_> {
+    #[inline(always)]
+    fn fill(&self, first: usize, block: &mut [i32]) {
+        let Self { pool: Pool { input: shape, output, .. }, input } = *self;
+        let channels = shape.channels;
+        let (mut element, mut left) = (first, block);
+        while !left.is_empty() {
+            let (pixel, channel) = (element / channels, element % channels);
+            let (of_pixel, rest) = left.split_at_mut(left.len().min(channels - channel));
+            element += of_pixel.len();
+            left = rest;
+            let (row, column) = (pixel / output.width, pixel % output.width);
+            of_pixel.fill(i32::MIN);
+            let mut positions = 0;
+            for y in self.pool.along(0, row, shape.height) {
+                for x in self.pool.along(1, column, shape.width) {
+                    positions += 1;
+                    let at = (y * shape.width + x) * channels + channel;
+                    blocks::load(input, at, of_pixel, |largest, word| {
+                        *largest = word.max(*largest)
+                    });
+                }
+            }
+            if positions == 0 {
+                of_pixel.fill(0);
+            }
+        }
     }
 }
 
@@ -262,6 +365,20 @@ mod tests {
         assert_eq!((word, events.underflowed), (vec![0], 1));
         let fine = pool(shape, window, cast(8, 2, Rounding::HalfEven));
         assert_eq!(run(&fine, true, &[1, 0, 0]).0, [1], "4/3 quarters");
+    }
+
+    /// 2^24 + 1 is 2^24 in float32. By rows (2^24 + 1) − 2^24 + 1 = 1; by columns
+    /// (2^24 − 2^24) + (1 + 1) = 2; in quarters of one row of these four, and a fifth of 3,
+    /// (2^24 − 2^24) + (1 + 1) + 3 = 5, by rows 4.
+    #[test]
+    fn float_sums_keep_their_order() {
+        let large = 1 << 24;
+        let square = [[large, 1], [-large, 1]];
+        let of = |order: SumOrder| order.sum(&[0, 1], &[0, 1], |y, x| square[y][x] as f32);
+        assert_eq!([SumOrder::Rows, SumOrder::Columns].map(of), [1.0, 2.0]);
+        let row = [large, 1, -large, 1, 3];
+        let of = |order: SumOrder| order.sum(&[0], &[0, 1, 2, 3, 4], |_, x| row[x] as f32);
+        assert_eq!([SumOrder::Rows, SumOrder::Quarters].map(of), [4.0, 5.0]);
     }
 
     /// n/6 for all n in −60..=60, against the definition of each rounding in integers: the

@@ -3,7 +3,7 @@
 
 use crate::kernels::events::{count, wraps};
 use crate::kernels::{LayerDraws, Mac, MacSpec, Site, SiteEvents, Style};
-use crate::numeric::{Cast, Format, Overflow};
+use crate::numeric::{Cast, CastWord, Format, Overflow};
 use crate::tensor::{ConvGeometry, Word, Words, with_words};
 
 /// An accumulator after the loop over one output word.
@@ -57,23 +57,15 @@ pub fn accumulate(
     for (step, operands) in operands.chunks(products).enumerate() {
         let mut term = 0;
         for (within, &(weight, activation)) in operands.iter().enumerate() {
-            let product = i128::from(weight) * i128::from(activation);
-            term += match spec.style {
-                Style::Fused | Style::Exact => product,
-                Style::ProductCast => {
-                    let index = step * products + within;
-                    let random = draws.draw(Site::Product, element, index);
-                    let word = spec.product.apply(product, spec.product_frac(), random);
-                    result.product_overflowed |= word.overflowed;
-                    result.product_underflowed |= word.underflowed;
-                    word.raw
-                }
-            };
+            let random = || draws.draw(Site::Product, element, step * products + within);
+            let word = product(spec, weight, activation, random);
+            result.product_overflowed |= word.overflowed;
+            result.product_underflowed |= word.underflowed;
+            term += word.raw;
         }
         exact += align(term, term_frac);
         let random = draws.draw(Site::Accumulator, element, step);
-        let sum = align(result.raw, grid) + align(term, term_frac);
-        let word = spec.accumulator.apply(sum, aligned, random);
+        let word = add(spec, result.raw, term, random);
         result.raw = word.raw;
         result.overflowed |= word.overflowed;
         result.underflowed |= word.underflowed;
@@ -83,6 +75,33 @@ pub fn accumulate(
         result.overflowed = !spec.accumulator.to().contains(result.total);
     }
     result
+}
+
+/// A product as it is added: cast in the `product_cast` style, else exact.
+#[inline]
+pub(crate) fn product(
+    spec: &MacSpec,
+    weight: i64,
+    activation: i64,
+    random: impl FnOnce() -> u64,
+) -> CastWord {
+    let product = i128::from(weight) * i128::from(activation);
+    match spec.style {
+        Style::Fused | Style::Exact => {
+            CastWord { raw: product, overflowed: false, underflowed: false }
+        }
+        Style::ProductCast => spec.product.apply(product, spec.product_frac(), random()),
+    }
+}
+
+/// What an accumulator that holds `held` becomes when `term`, a sum of products, is added: one cast
+/// of the exact sum.
+#[inline]
+pub(crate) fn add(spec: &MacSpec, held: i128, term: i128, random: u64) -> CastWord {
+    let (grid, term_frac) = (spec.accumulator.to().frac(), spec.term_frac());
+    let aligned = grid.max(term_frac);
+    let sum = (held << (aligned - grid)) + (term << (aligned - term_frac));
+    spec.accumulator.apply(sum, aligned, random)
 }
 
 /// A bias at the accumulator's binary point, rounded as its cast is, before overflow. Beyond 64

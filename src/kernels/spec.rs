@@ -28,6 +28,8 @@ pub struct MacSpec {
 pub struct Mac<'a> {
     /// Sites.
     pub spec: MacSpec,
+    /// Smallest and largest activation word that ever comes, within the format.
+    pub range: [i64; 2],
     /// Shapes.
     pub geometry: ConvGeometry,
     /// Accumulation order.
@@ -40,7 +42,19 @@ pub struct Mac<'a> {
     pub requantizers: &'a [Requantizer],
 }
 
+impl Mac<'_> {
+    /// Largest magnitude of an activation word.
+    pub(crate) fn largest_activation(&self) -> i128 {
+        self.range.iter().map(|end| end.unsigned_abs()).max().unwrap_or(0).into()
+    }
+}
+
 impl MacSpec {
+    /// All words of the activations' format.
+    pub fn all_activations(&self) -> [i64; 2] {
+        [self.activations.min(), self.activations.max()].map(|end| end as i64)
+    }
+
     /// Fractional bits of an exact product.
     pub fn product_frac(&self) -> i32 {
         self.weights.frac() + self.activations.frac()

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::kernels::{AccumulationOrder, Epilogue, LayerDraws, Mac, MacSpec, Style};
-use crate::numeric::{Cast, Format, Overflow, Requantizer, Rounding};
+use crate::numeric::{Cast, Format, Overflow, Requantizer, RequantizerKind, Rounding};
 use crate::tensor::{ConvGeometry, Shape, Window, Words};
 
 /// A multiply-accumulate layer with its operands.
@@ -26,6 +26,7 @@ impl Case {
     pub fn mac(&self) -> Mac<'_> {
         Mac {
             spec: self.spec,
+            range: self.spec.all_activations(),
             geometry: self.geometry,
             order: &self.order,
             weights: &self.weights,
@@ -67,7 +68,10 @@ pub(crate) fn deterministic(cast: &Cast) -> bool {
 pub(crate) fn geometries() -> impl Strategy<Value = ConvGeometry> {
     let pair = |range: RangeInclusive<usize>| [range.clone(), range];
     let window = (pair(1..=3), pair(1..=2), [0usize..=2, 0..=2, 0..=2, 0..=2], pair(1..=2));
-    let channels = (select(&[1usize, 1, 2, 3][..]), 1usize..=4, 1usize..=20);
+    let channels = prop_oneof![
+        4 => (select(&[1usize, 1, 2, 3][..]), 1usize..=4, 1usize..=20),
+        1 => (14usize..=40, Just(1), 1usize..=2),
+    ];
     (window, channels, pair(1..=6)).prop_filter_map("the kernel is larger than the map", |g| {
         let ((kernel, stride, padding, dilation), (groups, inputs, outputs), [height, width]) = g;
         let window = Window { kernel, stride, padding, dilation };
@@ -75,6 +79,23 @@ pub(crate) fn geometries() -> impl Strategy<Value = ConvGeometry> {
         let [rows, columns] = window.output(input)?;
         let output = Shape::new(groups * outputs, rows, columns);
         Some(ConvGeometry { input, output, window, groups })
+    })
+}
+
+/// Convolutions of some more channels, and depthwise ones.
+fn wider_geometries() -> impl Strategy<Value = ConvGeometry> {
+    let channels = prop_oneof![
+        (1usize..=2, 1usize..=9, 1usize..=52),
+        (1usize..=40).prop_map(|channels| (channels, 1, 1)),
+    ];
+    let sizes = (1usize..=3, 1usize..=2, 0usize..=1, 3usize..=5);
+    (channels, sizes).prop_map(|((groups, inputs, outputs), (kernel, stride, padding, size))| {
+        let padding = [padding; 4];
+        let window = Window { kernel: [kernel; 2], stride: [stride; 2], padding, dilation: [1; 2] };
+        let input = Shape::new(groups * inputs, size, size);
+        let [rows, columns] = window.output(input).expect("a kernel of at most the map's size");
+        let output = Shape::new(groups * outputs, rows, columns);
+        ConvGeometry { input, output, window, groups }
     })
 }
 
@@ -98,9 +119,12 @@ pub(crate) fn words(format: Format, len: usize) -> impl Strategy<Value = Words> 
 }
 
 /// Layers whose sites are those of `specs`.
-fn layers(specs: impl Strategy<Value = MacSpec>) -> impl Strategy<Value = Case> {
+fn layers(
+    specs: impl Strategy<Value = MacSpec>,
+    geometries: impl Strategy<Value = ConvGeometry>,
+) -> impl Strategy<Value = Case> {
     let bias = prop::option::of(formats(1..=20));
-    (specs, geometries(), orders(), bias, any::<u64>()).prop_flat_map(
+    (specs, geometries, orders(), bias, any::<u64>()).prop_flat_map(
         |(spec, geometry, order, bias, seed)| {
             let operands = (
                 words(spec.weights, geometry.weights()),
@@ -122,15 +146,18 @@ fn layers(specs: impl Strategy<Value = MacSpec>) -> impl Strategy<Value = Case> 
     )
 }
 
-/// None, or one of real scale by output channel, float32 or multiplier and shift, within a range.
+/// None, or one by output channel within a range: float32 or multiplier and shift of a real scale,
+/// or a shift.
 fn requantizers(spec: MacSpec, channels: usize) -> impl Strategy<Value = Vec<Requantizer>> {
+    let (frac, cast) = (spec.accumulator.to().frac(), spec.epilogue.cast);
     let (to, narrow) = (spec.epilogue.cast.to(), spec.accumulator.to().bits() <= 32);
     let scales = prop::collection::vec((1u32..1 << 20, -30i32..4), channels);
-    (0..3, scales, -4i64..4).prop_map(move |(kind, scales, low)| {
+    (0..4, scales, -4i64..4).prop_map(move |(kind, scales, low)| {
         let of = |(fraction, exponent): &(u32, i32)| {
             let scale = f64::from(*fraction) * 2f64.powi(exponent - 20);
             let requantizer = match kind {
                 1 => Requantizer::float32(scale as f32, to),
+                2 => Requantizer::new(RequantizerKind::Shift, frac + exponent % 4, cast),
                 _ => Requantizer::scaled(scale, to),
             };
             requantizer.expect("a scale within bounds").within(low, i64::MAX)
@@ -152,13 +179,14 @@ pub(crate) fn cases() -> impl Strategy<Value = Case> {
     let operand = || prop_oneof![formats(1..=8), formats(9..=16), formats(1..=32)];
     let accumulators = casts_to(formats(4..=40));
     let sites = (operand(), operand(), casts(4..=20), accumulators, epilogues());
-    layers((styles, 1usize..=4, sites).prop_map(|(style, adder_tree, sites)| {
+    let specs = (styles, 1usize..=4, sites).prop_map(|(style, adder_tree, sites)| {
         let (weights, activations, product, accumulator, epilogue) = sites;
         let point = product.to().frac().min(accumulator.to().frac());
         let to = product.to().with_frac(point).expect("a valid format");
         let product = Cast::new(to, product.rounding(), product.overflow()).expect("a valid cast");
         MacSpec { style, adder_tree, weights, activations, product, accumulator, epilogue }
-    }))
+    });
+    layers(specs, geometries())
 }
 
 /// Layers of which no product loses bits and whose accumulator is just about wide enough, so that
@@ -168,7 +196,7 @@ pub(crate) fn fast_cases() -> impl Strategy<Value = Case> {
     let operand = || prop_oneof![formats(2..=8), formats(9..=16), formats(17..=20)];
     let accumulator = (select(Overflow::ALL), 0u32..=8, 0i32..=2);
     let sites = (operand(), operand(), accumulator, epilogues());
-    layers((styles, 1usize..=4, sites).prop_map(|(style, adder_tree, sites)| {
+    let specs = (styles, 1usize..=4, sites).prop_map(|(style, adder_tree, sites)| {
         let (weights, activations, (overflow, guard, shift), epilogue) = sites;
         let frac = weights.frac() + activations.frac();
         let bits = weights.bits() + activations.bits() + guard;
@@ -176,5 +204,23 @@ pub(crate) fn fast_cases() -> impl Strategy<Value = Case> {
         let accumulator = cast(s(bits, frac + shift));
         let product = cast(s(bits, frac));
         MacSpec { style, adder_tree, weights, activations, product, accumulator, epilogue }
-    }))
+    });
+    layers(specs, geometries())
+}
+
+/// Layers of words of 8 or 9 bits and more, signed and unsigned, whose accumulator of 32 bits is
+/// nearly always proven.
+pub(crate) fn proven_cases() -> impl Strategy<Value = Case> {
+    let styles = select(vec![Style::ProductCast, Style::Fused, Style::Exact]);
+    let operand = || prop_oneof![4 => formats(8..=8), 1 => formats(2..=7), 1 => formats(9..=12)];
+    let sites = (operand(), operand(), select(Overflow::ALL), epilogues());
+    let specs = (styles, sites).prop_map(|(style, (weights, activations, overflow, epilogue))| {
+        let wide = s(32, weights.frac() + activations.frac());
+        let accumulator = Cast::new(wide, Rounding::HalfEven, overflow);
+        let accumulator = accumulator.or_else(|_| Cast::new(wide, Rounding::Floor, overflow));
+        let accumulator = accumulator.expect("a valid cast");
+        let product = accumulator;
+        MacSpec { style, adder_tree: 1, weights, activations, product, accumulator, epilogue }
+    });
+    layers(specs, wider_geometries())
 }

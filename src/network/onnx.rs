@@ -14,6 +14,7 @@ mod layout;
 mod pool;
 mod quantized;
 mod tensor;
+mod wire;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -22,16 +23,13 @@ use rten_onnx::onnx::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 
 use self::graph::{Graph, Value};
 use self::tensor::Tensor;
+use self::wire::Message;
 use super::Model;
 use crate::error::{Error, Result};
 use crate::files;
 
 /// Opset versions of the default domain that are read.
 const OPSETS: std::ops::RangeInclusive<i64> = 9..=21;
-/// Stack of the parsing thread: a file of deeply nested subgraphs recurses once a message.
-const STACK_BYTES: usize = 256 << 20;
-/// Largest file whose nesting that stack is sure to hold, if it nests at all.
-const LARGEST_NEST: usize = 100;
 
 /// Reads a model file. External data is looked for in its folder and below.
 ///
@@ -59,29 +57,12 @@ pub fn parse(name: &str, bytes: &[u8], folder: &Path) -> Result<Model> {
 }
 
 fn decode(bytes: &[u8]) -> Result<ModelProto> {
-    let refused = |problem: String| {
-        Error::new("file", problem).remedy("give an ONNX model, as `onnx.save` writes it")
-    };
-    let parsed = std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
-        let parse = || {
-            // Deep nests are dropped here too, on the large stack.
-            let model = ModelProto::parse_buf(bytes).map_err(|error| error.to_string())?;
-            let deep = model.graph.as_ref().is_some_and(|graph| nests(graph, LARGEST_NEST));
-            if deep { Err("nests subgraphs too deeply".to_owned()) } else { Ok(model) }
-        };
-        match thread.spawn_scoped(scope, parse) {
-            Ok(thread) => thread.join().unwrap_or_else(|_| Err("cannot be parsed".to_owned())),
-            Err(error) => Err(error.to_string()),
-        }
-    });
-    parsed.map_err(|problem| refused(format!("is no ONNX model: {problem}")))
-}
-
-/// Whether a graph nests others deeper than `levels`.
-fn nests(graph: &GraphProto, levels: usize) -> bool {
-    let inner = graph.node.iter().flat_map(|node| &node.attribute).filter_map(|a| a.g.as_ref());
-    inner.into_iter().any(|graph| levels == 0 || nests(graph, levels - 1))
+    let parsed = Message::Model.check(bytes).map_err(str::to_owned);
+    let parsed = parsed.and_then(|()| ModelProto::parse_buf(bytes).map_err(|e| e.to_string()));
+    parsed.map_err(|problem| {
+        Error::new("file", format_args!("is no ONNX model: {problem}"))
+            .remedy("give an ONNX model, as `onnx.save` writes it")
+    })
 }
 
 /// The version of the default operator set.

@@ -43,7 +43,10 @@ pub struct EncodedTensor {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Arithmetic {
     /// ONNX and ONNX Runtime: float32 scales, halves to even.
-    Onnx,
+    Onnx {
+        /// Version of the default operator set.
+        opset: i64,
+    },
     /// TFLite's reference kernels: integer multipliers and shifts.
     TfLite,
     /// The hardware's requantizer: networks that are quantized here.
@@ -62,8 +65,9 @@ pub struct Quantization {
     pub weights: BTreeMap<NodeId, EncodedTensor>,
     /// By node: bias words in units of the input's scale times the weights'.
     pub biases: BTreeMap<NodeId, Vec<i64>>,
-    /// Softmax nodes that are computed in words instead of in float32.
-    pub softmaxes: BTreeSet<NodeId>,
+    /// Nodes that the file states as operators on words, where that tells: softmax and average
+    /// pooling are otherwise float operators between tensors that are quantized.
+    pub on_words: BTreeSet<NodeId>,
     /// Whether the network's input is given as words of its encoding instead of real values.
     pub takes_words: bool,
     /// Whether the network's output is given as words of its encoding instead of real values.
@@ -102,7 +106,7 @@ impl Quantization {
         self.outputs = outputs;
         self.weights = self.weights.iter().map(|(id, w)| (moved(id), w.clone())).collect();
         self.biases = self.biases.iter().map(|(id, b)| (moved(id), b.clone())).collect();
-        self.softmaxes = self.softmaxes.iter().map(moved).collect();
+        self.on_words = self.on_words.iter().map(moved).collect();
         network.nodes = kept;
     }
 }

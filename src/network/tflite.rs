@@ -20,9 +20,7 @@ use std::fmt;
 use std::path::Path;
 
 use self::schema::{Graph, Kind, Operator, Tensor};
-use super::{
-    Activation, Arithmetic, Builder, Encoding, Model, NodeId, Op, Parameters, Quantization,
-};
+use super::{Activation, Arithmetic, Builder, Encoding, Model, NodeId, Parameters, Quantization};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::tensor::Shape;
@@ -152,14 +150,12 @@ impl<'a> Reader<'a> {
             )
             .remedy("remove the operators that do not contribute to the output"));
         }
-        let is_softmax = |&id: &NodeId| network.nodes[id].op == Op::Softmax;
-        let softmaxes = (0..network.nodes.len()).filter(is_softmax).collect();
         let quantization = Quantization {
             arithmetic: Arithmetic::TfLite,
             outputs: self.outputs,
             weights: self.weights,
             biases: self.biases,
-            softmaxes,
+            on_words: (0..network.nodes.len()).collect(),
             takes_words,
             gives_words: output.kind.is_word(),
         };

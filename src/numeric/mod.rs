@@ -16,6 +16,7 @@ pub use cast::{Cast, CastWord};
 pub use events::Events;
 pub use format::Format;
 pub use modes::{Overflow, Rounding};
-pub use requantize::{Requantizer, RequantizerKind, quantize_multiplier};
+pub(crate) use requantize::Scheme;
+pub use requantize::{Constants, Requantizer, RequantizerKind, quantize_multiplier};
 pub use stochastic::{Draws, Lfsr16};
 pub use typed::{from_fixed, to_fixed};

@@ -30,20 +30,50 @@ pub struct Requantizer {
     high: i64,
 }
 
+/// What makes a word of an accumulator, before it is brought into its range.
 #[derive(Clone, Copy, PartialEq, Debug)]
-enum Scheme {
+pub(crate) enum Scheme {
     Shift { acc_frac: i32, output: Cast },
     MultiplierShift(MultiplierShift),
-    Float32 { scale: f32 },
+    Float32 { scale: f32, zero_point: f32 },
     Float64 { scale: f64 },
+}
+
+/// What a requantizer multiplies and shifts by, in the form in which hardware stores it.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Constants {
+    /// A shift of an accumulator with so many fractional bits, rounded and brought into range as
+    /// the output's cast says.
+    Shift {
+        /// Fractional bits F of the accumulator.
+        acc_frac: i32,
+    },
+    /// See [`Requantizer::multiplier_shift`].
+    MultiplierShift {
+        /// 0 to 2^31 − 1.
+        multiplier: i32,
+        /// −31 to 30, positive to the left.
+        shift: i32,
+    },
+    /// See [`Requantizer::float32`].
+    Float32 {
+        /// IEEE bits of the scale.
+        scale_bits: u32,
+    },
+    /// See [`Requantizer::float64`].
+    Float64 {
+        /// IEEE bits of the scale.
+        scale_bits: u64,
+    },
 }
 
 /// `acc · multiplier · 2^(left − 31 − right)`, one of `left` and `right` being zero.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct MultiplierShift {
-    multiplier: i32,
-    left: u32,
-    right: u32,
+pub(crate) struct MultiplierShift {
+    pub multiplier: i32,
+    pub left: u32,
+    pub right: u32,
     /// Saturating cast into 32 bits, halves up: the accumulator, its left shift and the
     /// high half of the doubled product.
     word32: Cast,
@@ -110,10 +140,16 @@ impl Requantizer {
     /// `float32` with a scale in units of the output's raw words for each unit of the
     /// accumulator's.
     pub fn float32(scale: f32, output: Format) -> Result<Self> {
+        Self::float32_stored(scale, 0, output)
+    }
+
+    /// `float32` that rounds the stored word, product and zero point added in float32: ONNX
+    /// Runtime's `QLinearMul`.
+    pub fn float32_stored(scale: f32, zero_point: i64, output: Format) -> Result<Self> {
         if !(scale.is_normal() && scale > 0.0) {
             return Err(scale_error(scale.into()));
         }
-        Ok(Self::of(Scheme::Float32 { scale }, output))
+        Ok(Self::of(Scheme::Float32 { scale, zero_point: zero_point as f32 }, output))
     }
 
     /// The float64 product with a scale in units of the output's raw words for each unit of the
@@ -130,11 +166,50 @@ impl Requantizer {
         Self { scheme, low: end(output.min()), high: end(output.max()) }
     }
 
+    /// A requantizer of the given constants; the output's rounding and overflow count for a shift,
+    /// its format for all.
+    pub fn from_constants(constants: Constants, output: Cast) -> Result<Self> {
+        match constants {
+            Constants::Shift { acc_frac } => Self::new(RequantizerKind::Shift, acc_frac, output),
+            Constants::MultiplierShift { multiplier, shift } => {
+                Self::multiplier_shift(multiplier, shift, output.to())
+            }
+            Constants::Float32 { scale_bits } => {
+                Self::float32(f32::from_bits(scale_bits), output.to())
+            }
+            Constants::Float64 { scale_bits } => {
+                Self::float64(f64::from_bits(scale_bits), output.to())
+            }
+        }
+    }
+
+    /// What it multiplies and shifts by.
+    pub fn constants(&self) -> Constants {
+        match self.scheme {
+            Scheme::Shift { acc_frac, .. } => Constants::Shift { acc_frac },
+            Scheme::MultiplierShift(MultiplierShift { multiplier, left, right, .. }) => {
+                Constants::MultiplierShift { multiplier, shift: left as i32 - right as i32 }
+            }
+            Scheme::Float32 { scale, .. } => Constants::Float32 { scale_bits: scale.to_bits() },
+            Scheme::Float64 { scale } => Constants::Float64 { scale_bits: scale.to_bits() },
+        }
+    }
+
+    /// Smallest and largest word that it gives.
+    pub fn range(&self) -> [i64; 2] {
+        [self.low, self.high]
+    }
+
     /// The requantizer that saturates to `low..=high`, each end brought into its format: the range
     /// of a stored word less its zero point.
     pub fn within(self, low: i64, high: i64) -> Self {
         let low = low.clamp(self.low, self.high);
         Self { low, high: high.clamp(low, self.high), ..self }
+    }
+
+    /// The scheme.
+    pub(crate) fn scheme(&self) -> Scheme {
+        self.scheme
     }
 
     /// The output word of an accumulator. `random` is for stochastic rounding.
@@ -143,8 +218,9 @@ impl Requantizer {
         let word = match self.scheme {
             Scheme::Shift { acc_frac, output } => output.apply(acc.into(), acc_frac, random),
             Scheme::MultiplierShift(scheme) => scheme.apply(acc),
-            Scheme::Float32 { scale } => {
-                multiplied(acc, (acc as f32 * scale).round_ties_even() as i128)
+            Scheme::Float32 { scale, zero_point } => {
+                let stored = (acc as f32 * scale + zero_point).round_ties_even();
+                multiplied(acc, stored as i128 - zero_point as i128)
             }
             Scheme::Float64 { scale } => multiplied(acc, (acc as f64 * scale).round() as i128),
         };

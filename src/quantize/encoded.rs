@@ -7,14 +7,14 @@
 
 mod onnx;
 mod own;
+mod rules;
 mod tflite;
 
 use std::sync::Arc;
 
+use self::rules::{Mean, Pooling, Product, Rules};
 use crate::error::{Error, Result};
-use crate::kernels::elementwise::ScaledSum;
 use crate::kernels::pool::Average;
-use crate::kernels::softmax::Softmax;
 use crate::network::{
     Activation, Arithmetic, Encoding, Network, NodeId, Op, Parameters, PoolKind, Quantization,
     check_parameters, parameter_name,
@@ -23,71 +23,12 @@ use crate::numeric::{Cast, Format, Overflow, Rounding};
 use crate::quantize::sites::{Fusion, Resolution};
 use crate::quantize::{
     AccumulatorSite, Affine, Baseline, Bias, Clamp, HostModel, Layer, Lowered, MacLayer, Operation,
-    Output, QuantizedNetwork, QuantizerSpec, Rescale, Site, SiteRow, WordMap,
+    Output, QuantizedNetwork, Site, SiteRow, WordMap,
 };
 use crate::tensor::{ConvGeometry, Window, Words};
 
 /// Widest stored words that integer layers take; wider ones are accumulators, for the host.
 const WIDEST_WORD: u32 = 16;
-
-/// The definitions of one runtime. Words are centred.
-trait Rules {
-    /// How real values become words: the halves.
-    fn rounding(&self) -> Rounding;
-
-    /// From sums of products of words `a` and of words with the scales `b` to output words.
-    fn rescale(&self, product: Product, a: &Affine, b: &[f32], output: &Affine) -> Result<Rescale>;
-
-    /// The word nearest to a real value, not yet saturated.
-    fn word(&self, value: f32, to: &Affine) -> i64;
-
-    /// The word of an activation function of a word.
-    fn function(&self, function: Activation, word: i64, from: &Affine, to: &Affine) -> Result<i64>;
-
-    /// The word of another encoding.
-    fn recode(&self, word: i64, from: &Affine, to: &Affine) -> Result<i64>;
-
-    /// The word of another encoding in a concatenation.
-    fn joined(&self, word: i64, from: &Affine, to: &Affine) -> Result<i64> {
-        self.recode(word, from, to)
-    }
-
-    /// The sum of words of several encodings.
-    fn sum(&self, inputs: &[&Affine], output: &Affine) -> Result<ScaledSum>;
-
-    /// The average of `kind` under a window.
-    fn average(&self, pool: Pooling, input: &Affine, output: &Affine) -> Result<Mean>;
-
-    /// The softmax of words, over `channels`.
-    fn softmax(&self, input: &Affine, output: &Affine, channels: usize) -> Result<Softmax>;
-}
-
-/// What multiplies words.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Product {
-    /// A convolution's weights.
-    Conv,
-    /// The weights of a fully connected layer.
-    Dense,
-    /// Another feature map.
-    Map,
-}
-
-/// An average pooling.
-#[derive(Clone, Copy)]
-struct Pooling {
-    kind: PoolKind,
-    window: Window,
-    /// Whether the window is the whole map.
-    global: bool,
-}
-
-/// How an average is computed.
-struct Mean {
-    average: Average,
-    rescale: Option<Rescale>,
-    rounding: Rounding,
-}
 
 /// Lowers a network by the quantization that its file states.
 ///
@@ -110,7 +51,7 @@ pub(super) fn lower_resolved(
 ) -> Result<Lowered> {
     check_parameters(network, parameters)?;
     let rules: &dyn Rules = match quantization.arithmetic {
-        Arithmetic::Onnx => &onnx::Onnx,
+        Arithmetic::Onnx { opset } => &onnx::Onnx { opset },
         Arithmetic::Hardware => &own::Own,
         Arithmetic::TfLite => &tflite::TfLite,
     };
@@ -254,9 +195,9 @@ impl Encoded<'_> {
                 let part = |from: &Affine| (from != to).then(|| joined(from)).transpose();
                 (Operation::Concat(words.iter().map(part).collect::<Result<_>>()?), None)
             }
-            Op::Pool { kind, window } => self.average(kind, window, false, first, to)?,
-            Op::GlobalPool(kind) => self.average(kind, self.whole(id), true, first, to)?,
-            Op::Softmax if self.quantization.softmaxes.contains(&id) => {
+            Op::Pool { kind, window } => self.average(id, kind, window, false, first, to)?,
+            Op::GlobalPool(kind) => self.average(id, kind, self.whole(id), true, first, to)?,
+            Op::Softmax if self.quantization.on_words.contains(&id) => {
                 let softmax = self.rules.softmax(first, to, node.shape.channels)?;
                 (Operation::Softmax(softmax), None)
             }
@@ -315,30 +256,15 @@ impl Encoded<'_> {
                 (None, plain(&Affine { scales, zero_point: 0, stored: format })?)
             }
         };
-        let (product, accumulator) = self.loop_sites(id)?;
+        // Words have no fractional bits, and neither have their products.
+        let (product, accumulator) = match self.resolution {
+            Some(resolution) => (resolution.product(id, 0)?, resolution.accumulator(id, 0)?),
+            None => (None, AccumulatorSite::WIDEST),
+        };
+        self.row(id, Site::Accumulator, accumulator.to_string(), accumulator.format);
         let layer =
             MacLayer { geometry, weights, bias, activations: None, product, accumulator, rescale };
         Ok((Operation::Mac(Box::new(layer)), output))
-    }
-
-    /// The casts inside the loop, in units of the exact product.
-    fn loop_sites(&mut self, id: NodeId) -> Result<(Option<Cast>, AccumulatorSite)> {
-        let single = |site: Site| match self.resolution.and_then(|r| r.stated(id, site)) {
-            None | Some([QuantizerSpec::None(_)]) => Ok(None),
-            Some([QuantizerSpec::Fixed(spec)]) => Ok(Some(spec)),
-            Some(_) => Err(Error::new(site, "takes one fixed-point quantizer, or none")),
-        };
-        let (product, accumulator) = (single(Site::Product)?, single(Site::Accumulator)?);
-        let product = product.map(|spec| spec.cast_at(true, 0)).transpose()?;
-        let mut sites = AccumulatorSite { format: None, rounding: Rounding::Floor, overflow: None };
-        if let Some(spec) = accumulator {
-            let cast = spec.format.map(|_| spec.cast_at(true, 0)).transpose()?;
-            let format = cast.map(Cast::to);
-            sites = AccumulatorSite { format, rounding: spec.rounding(), overflow: spec.overflow };
-        }
-        let text = sites.format.map_or("the hardware's widest".into(), |f| format!("fixed {f}"));
-        self.row(id, Site::Accumulator, text, sites.format);
-        Ok((product, sites))
     }
 
     fn constant(&self, id: NodeId, to: &Affine) -> Result<(Operation, Output)> {
@@ -370,14 +296,17 @@ impl Encoded<'_> {
 
     fn average(
         &self,
+        id: NodeId,
         kind: PoolKind,
         window: Window,
         global: bool,
         from: &Affine,
         to: &Affine,
     ) -> Result<(Operation, Option<Rounding>)> {
+        let on_words = self.quantization.on_words.contains(&id);
+        let map = self.whole(id).kernel;
         let Mean { average, rescale, rounding } =
-            self.rules.average(Pooling { kind, window, global }, from, to)?;
+            self.rules.average(Pooling { kind, window, map, global, on_words }, from, to)?;
         Ok((Operation::AveragePool { window, average, rescale }, Some(rounding)))
     }
 
@@ -443,16 +372,9 @@ impl Encoded<'_> {
     }
 
     fn row(&mut self, id: NodeId, site: Site, quantizer: String, format: Option<Format>) {
-        let nodes = &self.network.nodes;
-        let activation = self.fusion.activation[id].filter(|_| site == Site::Output);
-        self.rows.push(SiteRow {
-            layer: nodes[id].name.clone(),
-            activation: activation.map(|id| nodes[id].name.clone()),
-            site: site.name(),
-            quantizer,
-            format,
-            source: self.resolution.map_or("the file".into(), |r| r.source(id, site)),
-        });
+        let source = self.resolution.map_or("the file".into(), |r| r.source(id, site));
+        let row = SiteRow::of(self.network, &self.fusion, (id, site), quantizer, format, source);
+        self.rows.push(row);
     }
 }
 

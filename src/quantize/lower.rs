@@ -51,6 +51,28 @@ pub struct SiteRow {
     pub source: String,
 }
 
+impl SiteRow {
+    /// The row of a site of a network whose activation functions are fused by `fusion`.
+    pub(super) fn of(
+        network: &Network,
+        fusion: &Fusion,
+        (id, site): (NodeId, Site),
+        quantizer: String,
+        format: Option<Format>,
+        source: String,
+    ) -> Self {
+        let activation = fusion.activation[id].filter(|_| site == Site::Output);
+        Self {
+            layer: network.nodes[id].name.clone(),
+            activation: activation.map(|id| network.nodes[id].name.clone()),
+            site: site.name(),
+            quantizer,
+            format,
+            source,
+        }
+    }
+}
+
 /// Where operands and value ranges come from.
 pub(super) trait Operands {
     /// The weight words of a layer, and the settled quantizers that gave them.
@@ -189,7 +211,7 @@ impl<'a> Lowering<'a> {
     }
 
     fn weights(&mut self, id: NodeId) -> Result<Words> {
-        let site = self.site_name(id, Site::Weights);
+        let site = self.resolution.name(id, Site::Weights);
         let default = [QuantizerSpec::Fixed(FixedSpec::new(DEFAULT_WEIGHTS))];
         let quantizers = self.resolution.stated(id, Site::Weights).unwrap_or(&default);
         let seen = Seen { method: self.plan.method, ..Seen::nothing(&site) };
@@ -200,7 +222,7 @@ impl<'a> Lowering<'a> {
 
     fn bias(&mut self, id: NodeId, product_frac: i32) -> Result<Option<Bias>> {
         let Some(values) = self.operands.bias(id) else { return Ok(None) };
-        let site = self.site_name(id, Site::Bias);
+        let site = self.resolution.name(id, Site::Bias);
         let distribution = Distribution::new(values.iter().map(|&v| (v, 1)).collect());
         let seen = Seen {
             distribution: Some(&distribution),
@@ -222,8 +244,8 @@ impl<'a> Lowering<'a> {
     }
 
     fn activations(&mut self, id: NodeId, input: NodeId, from: Format) -> Result<Option<Cast>> {
-        let site = self.site_name(id, Site::Activations);
-        let Some(spec) = self.single(id, Site::Activations)? else {
+        let site = self.resolution.name(id, Site::Activations);
+        let Some(spec) = self.resolution.fixed(id, Site::Activations)? else {
             self.row(id, Site::Activations, "as they are".into(), Some(from));
             return Ok(None);
         };
@@ -240,50 +262,18 @@ impl<'a> Lowering<'a> {
     }
 
     fn product(&mut self, id: NodeId, frac: i32) -> Result<Option<Cast>> {
-        let Some(spec) = self.single(id, Site::Product)? else {
-            self.row(id, Site::Product, "as the accumulator".into(), None);
-            return Ok(None);
-        };
-        let cast = spec.cast_at(true, frac).map_err(|e| self.named(id, Site::Product, e))?;
-        self.cast_row(id, Site::Product, cast);
-        Ok(Some(cast))
+        let cast = self.resolution.product(id, frac)?;
+        match cast {
+            Some(cast) => self.cast_row(id, Site::Product, cast),
+            None => self.row(id, Site::Product, "as the accumulator".into(), None),
+        }
+        Ok(cast)
     }
 
     fn accumulator(&mut self, id: NodeId, frac: i32) -> Result<AccumulatorSite> {
-        let spec = self.single(id, Site::Accumulator)?;
-        let plain = FixedSpec { format: None, rounding: None, overflow: None };
-        let spec = spec.unwrap_or(&plain);
-        let cast = spec.format.map(|_| spec.cast_at(true, frac)).transpose();
-        let format = cast.map_err(|e| self.named(id, Site::Accumulator, e))?.map(Cast::to);
-        let width = format.map_or("the hardware's widest".into(), |f| format!("fixed {f}"));
-        let overflow = spec.overflow.map_or("the hardware's overflow", |o| o.name());
-        let text = match format {
-            Some(_) => format!("{width}, {}, {overflow}", spec.rounding()),
-            None => format!("{width}, {overflow}"),
-        };
-        self.row(id, Site::Accumulator, text, format);
-        Ok(AccumulatorSite { format, rounding: spec.rounding(), overflow: spec.overflow })
-    }
-
-    /// The one fixed-point quantizer that the plan states for a site that takes no other.
-    fn single(&self, id: NodeId, site: Site) -> Result<Option<&'a FixedSpec>> {
-        match self.resolution.stated(id, site) {
-            None | Some([QuantizerSpec::None(_)]) => Ok(None),
-            Some([QuantizerSpec::Fixed(spec)]) => Ok(Some(spec)),
-            Some(_) => Err(Error::new(
-                self.site_name(id, site),
-                "takes one fixed-point quantizer, or none",
-            )
-            .remedy("use kind = \"fixed\" here, and other quantizers for weights and outputs")),
-        }
-    }
-
-    fn site_name(&self, id: NodeId, site: Site) -> String {
-        format!("{}.{site}", self.network.nodes[id].name)
-    }
-
-    fn named(&self, id: NodeId, site: Site, error: Error) -> Error {
-        Error::new(self.site_name(id, site), error)
+        let site = self.resolution.accumulator(id, frac)?;
+        self.row(id, Site::Accumulator, site.to_string(), site.format);
+        Ok(site)
     }
 
     fn cast_row(&mut self, id: NodeId, site: Site, cast: Cast) {
@@ -292,16 +282,9 @@ impl<'a> Lowering<'a> {
     }
 
     fn row(&mut self, id: NodeId, site: Site, quantizer: String, format: Option<Format>) {
-        let nodes = &self.network.nodes;
-        let activation = self.fusion.activation[id].filter(|_| site == Site::Output);
-        self.rows.push(SiteRow {
-            layer: nodes[id].name.clone(),
-            activation: activation.map(|id| nodes[id].name.clone()),
-            site: site.name(),
-            quantizer,
-            format,
-            source: self.resolution.source(id, site),
-        });
+        let source = self.resolution.source(id, site);
+        let row = SiteRow::of(self.network, &self.fusion, (id, site), quantizer, format, source);
+        self.rows.push(row);
     }
 }
 

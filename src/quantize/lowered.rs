@@ -1,5 +1,6 @@
 //! The quantized network: what an accelerator is given to execute.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::kernels::elementwise::ScaledSum;
@@ -286,4 +287,19 @@ pub struct AccumulatorSite {
     pub rounding: Rounding,
     /// Overflow; `None` is the hardware's. One that differs from the hardware's is refused.
     pub overflow: Option<Overflow>,
+}
+
+impl AccumulatorSite {
+    /// The hardware's widest accumulator, of which no plan speaks.
+    pub const WIDEST: Self = Self { format: None, rounding: Rounding::HalfEven, overflow: None };
+}
+
+impl fmt::Display for AccumulatorSite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let overflow = self.overflow.map_or("the hardware's overflow", Overflow::name);
+        match self.format {
+            Some(format) => write!(f, "fixed {format}, {}, {overflow}", self.rounding),
+            None => write!(f, "the hardware's widest, {overflow}"),
+        }
+    }
 }

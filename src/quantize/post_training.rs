@@ -49,7 +49,7 @@ pub(super) fn lower_affine(
             outputs: BTreeMap::new(),
             weights: BTreeMap::new(),
             biases: BTreeMap::new(),
-            softmaxes: BTreeSet::new(),
+            on_words: BTreeSet::new(),
             takes_words: false,
             gives_words: false,
         },
@@ -106,7 +106,7 @@ impl Encoder<'_> {
         let spec = self.spec(id, Site::Output, DEFAULT_OUTPUT)?;
         if spec.granularity == Granularity::Channel {
             return Err(Error::new(
-                self.site(id, Site::Output),
+                self.resolution.name(id, Site::Output),
                 "has one scale, not one by channel",
             )
             .remedy("use granularity = \"tensor\" for outputs"));
@@ -121,7 +121,7 @@ impl Encoder<'_> {
     fn seen(&self, node: NodeId, site: NodeId) -> Result<&Distribution> {
         self.statistics.map(|all| &all[node].distribution).ok_or_else(|| {
             Error::new(
-                self.site(site, Site::Output),
+                self.resolution.name(site, Site::Output),
                 "needs calibration, and there are no training images to do it on",
             )
             .remedy(
@@ -149,15 +149,11 @@ impl Encoder<'_> {
             None => Ok(default),
             Some([QuantizerSpec::Affine(spec)]) => Ok(*spec),
             Some(_) => Err(Error::new(
-                self.site(id, site),
+                self.resolution.name(id, site),
                 "has another quantizer in a plan of affine ones",
             )
             .remedy("use kind = \"affine\" for all weights and outputs, or for none")),
         }
-    }
-
-    fn site(&self, id: NodeId, site: Site) -> String {
-        format!("{}.{site}", self.network.nodes[id].name)
     }
 
     /// Words of weights and bias.
@@ -166,7 +162,7 @@ impl Encoder<'_> {
         for site in [Site::Activations, Site::Bias] {
             if self.resolution.stated(id, site).is_some() {
                 return Err(Error::new(
-                    self.site(id, site),
+                    self.resolution.name(id, site),
                     "follows from the scales of the operands",
                 )
                 .remedy("remove it from the plan"));
@@ -183,7 +179,7 @@ impl Encoder<'_> {
             Granularity::Tensor => vec![&values],
             Granularity::Channel => values.chunks(reduction).collect(),
         };
-        let site = self.site(id, Site::Weights);
+        let site = self.resolution.name(id, Site::Weights);
         let settled: Vec<Encoded> = parts
             .iter()
             .map(|part| Ok(fit(&spec, symmetric, &Distribution::of(&site, part)?, method)))
@@ -221,7 +217,7 @@ impl Encoder<'_> {
             let values = self.parameters.get(&parameter_name(&node.name, name));
             values.map(|values| values.iter().copied().collect::<Vec<f32>>())
         };
-        let missing = || Error::new(self.site(id, Site::Weights), "has no weights");
+        let missing = || Error::new(self.resolution.name(id, Site::Weights), "has no weights");
         let weight = get("weight").ok_or_else(missing)?;
         let Op::BatchNorm { epsilon } = node.op else { return Ok((weight, get("bias"))) };
         let (Some(bias), Some(mean), Some(variance)) =

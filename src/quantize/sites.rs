@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use super::{Plan, QuantizerSpec};
+use super::{AccumulatorSite, FixedSpec, Plan, QuantizerSpec};
 use crate::error::{Error, Result};
 use crate::network::{Network, NodeId, Op, PoolKind};
+use crate::numeric::Cast;
 
 /// A place in a layer where values become words.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -114,6 +115,7 @@ fn sites(op: &Op) -> &'static [Site] {
 /// Which rule of a plan holds at each site.
 pub(super) struct Resolution<'a> {
     plan: &'a Plan,
+    network: &'a Network,
     /// By node and site.
     rules: Vec<Vec<(Site, Option<usize>)>>,
 }
@@ -121,7 +123,7 @@ pub(super) struct Resolution<'a> {
 impl<'a> Resolution<'a> {
     /// # Errors
     /// Names a selector that matches no site.
-    pub fn new(plan: &'a Plan, network: &Network, fusion: &Fusion) -> Result<Self> {
+    pub fn new(plan: &'a Plan, network: &'a Network, fusion: &Fusion) -> Result<Self> {
         let mut used = vec![false; plan.rules.len()];
         let rules = (0..network.nodes.len())
             .map(|id| {
@@ -139,7 +141,7 @@ impl<'a> Resolution<'a> {
             .collect();
         match used.iter().position(|used| !used) {
             Some(rule) => Err(unmatched(plan, rule, network)),
-            None => Ok(Self { plan, rules }),
+            None => Ok(Self { plan, network, rules }),
         }
     }
 
@@ -155,6 +157,43 @@ impl<'a> Resolution<'a> {
             Some(rule) => format!("rule {} `{}`", rule + 1, self.plan.rules[rule].select),
             None => "default".into(),
         }
+    }
+
+    /// The name of a site.
+    pub fn name(&self, id: NodeId, site: Site) -> String {
+        format!("{}.{site}", self.network.nodes[id].name)
+    }
+
+    /// The one fixed-point quantizer that the plan states for a site that takes no other.
+    pub fn fixed(&self, id: NodeId, site: Site) -> Result<Option<&'a FixedSpec>> {
+        match self.stated(id, site) {
+            None | Some([QuantizerSpec::None(_)]) => Ok(None),
+            Some([QuantizerSpec::Fixed(spec)]) => Ok(Some(spec)),
+            Some(_) => {
+                Err(Error::new(self.name(id, site), "takes one fixed-point quantizer, or none")
+                    .remedy(
+                        "use kind = \"fixed\" here, and other quantizers for weights and outputs",
+                    ))
+            }
+        }
+    }
+
+    /// The cast of a layer's products, which have `frac` fractional bits; `None` where the
+    /// accumulator's is the only one.
+    pub fn product(&self, id: NodeId, frac: i32) -> Result<Option<Cast>> {
+        let cast = self.fixed(id, Site::Product)?.map(|spec| spec.cast_at(true, frac)).transpose();
+        cast.map_err(|e| Error::new(self.name(id, Site::Product), e))
+    }
+
+    /// The accumulator of a layer whose products have `frac` fractional bits.
+    pub fn accumulator(&self, id: NodeId, frac: i32) -> Result<AccumulatorSite> {
+        let Some(spec) = self.fixed(id, Site::Accumulator)? else {
+            return Ok(AccumulatorSite::WIDEST);
+        };
+        let cast = spec.format.map(|_| spec.cast_at(true, frac)).transpose();
+        let format = cast.map_err(|e| Error::new(self.name(id, Site::Accumulator), e))?;
+        let format = format.map(Cast::to);
+        Ok(AccumulatorSite { format, rounding: spec.rounding(), overflow: spec.overflow })
     }
 
     fn rule(&self, id: NodeId, site: Site) -> Option<usize> {

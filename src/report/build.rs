@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::cost::{Energy, energy, metrics};
+use crate::cost::{Energy, energy, metrics, resources};
 use crate::hardware::Hardware;
 use crate::mapping::Accesses;
 use crate::network::Network;
@@ -75,6 +75,8 @@ impl Subject<'_> {
             plan: self.plan.to_owned(),
             dataset: DatasetInfo { name: self.dataset.to_owned(), images: run.images },
             accuracy,
+            faults: None,
+            resources: resources(self.hardware),
             totals: self.figures(&totals.counts, &totals.energy, run.images),
             layers,
         }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cost::Resources;
 use crate::numeric::Events;
-use crate::report::Accuracy;
+use crate::report::{Accuracy, Score};
 use crate::simulate::{LayerCounts, SiteEvents};
 
 /// Version of the JSON schema; grows when a key changes its meaning or goes.
@@ -33,10 +34,42 @@ pub struct Report {
     /// Accuracy; absent where operands are synthetic.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<Accuracy>,
+    /// What faults did; absent where nothing was broken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub faults: Option<FaultReport>,
+    /// First estimate of the FPGA resources of the array, by family of DSP slices.
+    #[serde(default)]
+    pub resources: Vec<Resources>,
     /// Figures of the whole network, per image.
     pub totals: Figures,
     /// Layers in the order of execution.
     pub layers: Vec<LayerReport>,
+}
+
+/// What faults did, against the sound network on the same images.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct FaultReport {
+    /// What was broken, as it was asked for.
+    pub spec: String,
+    /// Accuracy of the sound network, where images have labels; that of the broken one is the
+    /// report's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sound: Option<Score>,
+    /// Fraction of images on which both have the same first class.
+    pub agreement: f64,
+    /// Layers that write words.
+    pub layers: Vec<FaultLayer>,
+}
+
+/// What faults did to the words of a layer.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct FaultLayer {
+    /// Layer.
+    pub name: String,
+    /// Words that it wrote, over all images.
+    pub words: u64,
+    /// Fraction of them that differ.
+    pub differing: f64,
 }
 
 /// The program that made the report.

@@ -13,8 +13,8 @@ pub use accuracy::{Accuracy, Score, Tally, wilson_interval};
 pub use build::{Subject, Totals};
 pub use csv::to_csv;
 pub use data::{
-    DatasetInfo, Figures, HardwareInfo, LayerReport, MeanMacs, NetworkInfo, Overflows, Report,
-    SCHEMA_VERSION, SiteOverflows, Sparsity, ToolInfo, Traffic,
+    DatasetInfo, FaultLayer, FaultReport, Figures, HardwareInfo, LayerReport, MeanMacs,
+    NetworkInfo, Overflows, Report, SCHEMA_VERSION, SiteOverflows, Sparsity, ToolInfo, Traffic,
 };
 pub use terminal::{ruled_table, to_terminal};
 

@@ -4,9 +4,27 @@ use std::fmt::Write;
 
 use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
 
-use crate::report::{Figures, LayerReport, Report, Score};
+use crate::report::{FaultReport, Figures, LayerReport, Report, Score};
 
-/// Tables of at most 100 columns where names are short: who ran, accuracy, layers, totals.
+/// What faults did: the sound network's accuracy, and the words that differ by layer.
+fn fault_lines(faults: &FaultReport) -> String {
+    let mut text = format!("faults     {}\n", faults.spec);
+    // Writing to a String cannot fail.
+    if let Some(sound) = &faults.sound {
+        let _ = writeln!(text, "           {}", score("sound    ", sound));
+    }
+    let _ = writeln!(text, "           same class on {}\n", percent(faults.agreement));
+    let mut table = ruled_table(&["layer", "words", "differing"], 1);
+    for layer in &faults.layers {
+        let words = grouped(layer.words as f64);
+        table.add_row([layer.name.clone(), words, percent(layer.differing)]);
+    }
+    let _ = write!(text, "{table}");
+    text
+}
+
+/// Who ran, accuracy, layers, totals; tables of at most 100 columns where layers have names of up to
+/// 20 characters.
 pub fn to_terminal(report: &Report) -> String {
     let mut out = String::new();
     let line = |out: &mut String, name: &str, text: String| {
@@ -46,6 +64,9 @@ pub fn to_terminal(report: &Report) -> String {
         for (index, text) in lines.into_iter().flatten().enumerate() {
             line(&mut out, if index == 0 { "accuracy" } else { "" }, text);
         }
+    }
+    if let Some(faults) = &report.faults {
+        let _ = writeln!(out, "\n{}", fault_lines(faults));
     }
     let _ = writeln!(out, "\nPer image{}", if report.dataset.images > 1 { ", mean" } else { "" });
     let _ = writeln!(out, "{}\n", layers(report));
@@ -113,13 +134,12 @@ fn layers(report: &Report) -> Table {
         "op",
         "output",
         "MACs",
-        "zero\nact",
-        "zero\nw",
+        "zero\nact%",
+        "zero\nw%",
         "cycles",
-        "dense",
-        "saved",
-        "stall",
-        "util",
+        "saved\n%",
+        "stall\n%",
+        "util\n%",
         "acc\nbits",
         "SQNR\ndB",
     ];
@@ -133,13 +153,12 @@ fn layers(report: &Report) -> Table {
             Cell::new(name),
             Cell::new(op),
             Cell::new(shape),
-            Cell::new(if_mac(grouped(figures.macs.total))),
+            Cell::new(if_mac(scaled(figures.macs.total))),
             Cell::new(if_mac(tenths(figures.sparsity.activations))),
             Cell::new(if_mac(tenths(figures.sparsity.weights))),
             Cell::new(grouped(figures.cycles)),
-            Cell::new(grouped(figures.dense_cycles)),
             Cell::new(if_mac(tenths(figures.cycles_saved))),
-            Cell::new(grouped(figures.stall_cycles)),
+            Cell::new(tenths(figures.stall_cycles / figures.cycles.max(1.0))),
             Cell::new(if_mac(tenths(figures.utilization))),
         ];
         cells.extend(last.map(Cell::new));
@@ -151,7 +170,12 @@ fn layers(report: &Report) -> Table {
         let bits = layer.accumulator_bits_needed.map_or(String::new(), |b| b.to_string());
         let sqnr = layer.sqnr_db.map_or(String::new(), |db| format!("{db:.1}"));
         let shape = format!("{c}×{h}×{w}");
-        table.add_row(row(&layer.name, &layer.op, shape, &layer.figures, [bits, sqnr]));
+        let op = match layer.op.as_str() {
+            "depthwise_conv" => "depthwise",
+            "average_pool" => "avg_pool",
+            op => op,
+        };
+        table.add_row(row(&layer.name, op, shape, &layer.figures, [bits, sqnr]));
     }
     table.add_row(row("total", "", String::new(), &report.totals, Default::default()));
     table
@@ -160,7 +184,7 @@ fn layers(report: &Report) -> Table {
 fn energy(report: &Report) -> Table {
     let components: Vec<&String> =
         report.totals.energy_pj.keys().filter(|name| *name != "total").collect();
-    let broken: Vec<String> = components.iter().map(|name| name.replace('_', "\n")).collect();
+    let broken: Vec<String> = components.iter().map(|name| broken(name)).collect();
     let header: Vec<&str> = ["energy, nJ"]
         .into_iter()
         .chain(broken.iter().map(String::as_str))
@@ -182,7 +206,7 @@ fn energy(report: &Report) -> Table {
 fn traffic(report: &Report) -> Table {
     let levels: Vec<&String> = report.totals.traffic_bytes.keys().collect();
     let mut header = vec!["traffic, bytes".to_owned()];
-    for level in &levels {
+    for level in levels.iter().map(|level| broken(level)) {
         header.extend([format!("{level}\nread"), format!("{level}\nwrite")]);
     }
     let mut table = ruled_table(&header.iter().map(String::as_str).collect::<Vec<_>>(), 1);
@@ -225,13 +249,22 @@ fn overflows(out: &mut String, report: &Report) {
     }
 }
 
+/// The name of a component or level on several lines, for headers of narrow columns.
+fn broken(name: &str) -> String {
+    match name {
+        "multiplier" => "multi-\nplier".into(),
+        "metadata" => "meta-\ndata".into(),
+        name => name.replace('_', "\n"),
+    }
+}
+
 fn percent(fraction: f64) -> String {
     format!("{:.2} %", 100.0 * fraction)
 }
 
-/// A percentage for narrow columns.
+/// A percentage for columns whose header says so.
 fn tenths(fraction: f64) -> String {
-    format!("{:.1} %", 100.0 * fraction)
+    format!("{:.1}", 100.0 * fraction)
 }
 
 /// A count, rounded, with its digits in groups of three.
@@ -245,6 +278,16 @@ fn grouped(count: f64) -> String {
         text.push(digit);
     }
     if count <= -0.5 { format!("-{text}") } else { text }
+}
+
+/// Three significant digits and the thousands.
+fn scaled(count: f64) -> String {
+    for (scale, unit) in [(1e9, "G"), (1e6, "M"), (1e3, "k")] {
+        if count >= scale {
+            return format!("{} {unit}", short(count / scale));
+        }
+    }
+    grouped(count)
 }
 
 /// About four significant digits.
@@ -269,6 +312,15 @@ mod tests {
             [(0.0, "0"), (999.4, "999"), (416_520.0, "416 520"), (-1e6, "-1 000 000")]
         {
             assert_eq!(grouped(count), text);
+        }
+    }
+
+    #[test]
+    fn large_counts_are_short() {
+        for (count, text) in
+            [(840.0, "840"), (10_080.0, "10.1 k"), (117_600.0, "118 k"), (1.0838e7, "10.8 M")]
+        {
+            assert_eq!(scaled(count), text);
         }
     }
 }

@@ -20,7 +20,7 @@ pub use noise::Noise;
 pub use run::{Outputs, Run, Simulator};
 pub use survey::{Survey, Surveyed};
 pub use vector::{FeatureMap, VectorModel};
-pub use words::{BoundLayer, BoundMac, BoundNetwork, ImageState, Snapshot};
+pub use words::{BoundLayer, BoundMac, BoundNetwork, Disturbance, ImageState, Snapshot};
 
 pub use crate::kernels::SiteEvents;
 pub use crate::mapping::Accesses;

@@ -1,5 +1,7 @@
 //! A run over images: words of every layer, and from them cycles and accesses, summed.
 
+use std::sync::Arc;
+
 use ndarray::Array3;
 use rayon::prelude::*;
 
@@ -7,11 +9,12 @@ use crate::error::Result;
 use crate::hardware::Hardware;
 use crate::kernels::PatchScratch;
 use crate::mapping::OperandBits;
+use crate::numeric::Draws;
 use crate::quantize::{Baseline, QuantizedNetwork, synthetic_words};
 use crate::simulate::arrays::LanesScratch;
 use crate::simulate::noise::compare;
 use crate::simulate::{
-    BoundNetwork, FeatureMap, ImageState, LayerCounts, LayerModel, Noise, VectorModel,
+    BoundNetwork, Disturbance, FeatureMap, ImageState, LayerCounts, LayerModel, Noise, VectorModel,
 };
 use crate::tensor::{Bitmap, Words};
 
@@ -99,6 +102,11 @@ impl Simulator {
         Ok(Self { words, models, seed })
     }
 
+    /// The same with words changed on their way.
+    pub fn disturbed(self, disturbance: Arc<dyn Disturbance>) -> Self {
+        Self { words: self.words.disturbed(disturbance), ..self }
+    }
+
     /// The network, its sites resolved.
     pub fn words(&self) -> &BoundNetwork {
         &self.words
@@ -167,7 +175,8 @@ impl Simulator {
                 if let Some(mac) = bound.mac() {
                     let read = &self.words.layers()[bound.inputs()[0]];
                     let len = mac.problem().geometry.input.len();
-                    let words = synthetic_words(read.format(), len, density, self.seed, stream)?;
+                    let draws = Draws::new(self.seed, stream);
+                    let words = synthetic_words(read.format(), read.range(), len, density, draws)?;
                     self.words.run_layer(layer, &[&words], index, &mut scratch.image);
                     self.count(layer, Some(&words), scratch);
                     continue;
@@ -222,29 +231,50 @@ impl Simulator {
     }
 
     fn scratch(&self) -> Scratch {
-        let layers = self.words.layers().iter().zip(&self.models);
-        let bitmaps = |(layer, model): (&crate::simulate::BoundLayer, &Model)| {
-            let patches = layer.mac()?.patches();
-            match model {
-                Model::Array(model) if model.needs_activations() => Some(LayerScratch {
-                    patches: patches.scratch(),
-                    bitmaps: patches.empty_bitmaps(),
-                }),
-                _ => None,
-            }
-        };
         Scratch {
             image: self.words.state(),
             lanes: LanesScratch::default(),
-            layers: layers.map(bitmaps).collect(),
+            layers: (0..self.models.len()).map(|index| self.layer_scratch(index)).collect(),
             counts: vec![LayerCounts::default(); self.models.len()],
         }
     }
 
-    /// Adds the cost of layer `index` for the image in `scratch`; `read` stands in for the words
-    /// that it read, where they are not those of the layers before.
+    fn layer_scratch(&self, index: usize) -> Option<LayerScratch> {
+        let patches = self.words.layers()[index].mac()?.patches();
+        match &self.models[index] {
+            Model::Array(model) if model.needs_activations() => {
+                Some(LayerScratch { patches: patches.scratch(), bitmaps: patches.empty_bitmaps() })
+            }
+            _ => None,
+        }
+    }
+
+    /// The cost of layer `index` for the image in `state`; `read` stands in for the words that it
+    /// read, where they are not those of the layers before. Everything but the sites.
+    pub fn count_layer(
+        &self,
+        index: usize,
+        read: Option<&Words>,
+        state: &ImageState,
+    ) -> LayerCounts {
+        let mut scratch = self.layer_scratch(index);
+        self.counts_of(index, read, state, &mut LanesScratch::default(), scratch.as_mut())
+    }
+
+    /// Adds the cost of layer `index` for the image in `scratch`.
     fn count(&self, index: usize, read: Option<&Words>, scratch: &mut Scratch) {
         let Scratch { image, lanes, layers, counts } = scratch;
+        counts[index] += &self.counts_of(index, read, image, lanes, layers[index].as_mut());
+    }
+
+    fn counts_of(
+        &self,
+        index: usize,
+        read: Option<&Words>,
+        image: &ImageState,
+        lanes: &mut LanesScratch,
+        scratch: Option<&mut LayerScratch>,
+    ) -> LayerCounts {
         let layer = &self.words.layers()[index];
         let operands = self.words.operands(index, image);
         let recast = layer.mac().is_some_and(|mac| mac.recasts());
@@ -252,9 +282,9 @@ impl Simulator {
             (Some(read), Some(_)) if !recast => Some(read),
             (_, operands) => operands,
         };
-        counts[index] += &match (&self.models[index], words, layer.mac()) {
+        match (&self.models[index], words, layer.mac()) {
             (Model::Array(model), Some(words), Some(mac)) => {
-                let bitmaps = match &mut layers[index] {
+                let bitmaps = match scratch {
                     Some(LayerScratch { patches, bitmaps }) => {
                         mac.patches().activation_bitmaps(words, patches, bitmaps);
                         &bitmaps[..]
@@ -268,6 +298,6 @@ impl Simulator {
                 model.count(nonzero)
             }
             (Model::Array(_), _, _) => unreachable!("an array's layer has operands"),
-        };
+        }
     }
 }

@@ -15,6 +15,7 @@ use crate::hardware::{Hardware, Operand, ZeroHandling};
 use crate::kernels::{PatchScratch, SiteEvents};
 use crate::mapping::{Accesses, Buffers, LayerProblem, Mapping, OperandBits};
 use crate::network::float;
+use crate::numeric::Draws;
 use crate::quantize::{Baseline, Operation, QuantizedNetwork, synthetic_words};
 use crate::simulate::arrays::{ArrayCounts, ArrayModel, LanesScratch};
 use crate::simulate::vector::memory;
@@ -133,7 +134,7 @@ impl<'a> Survey<'a> {
         images: usize,
         baseline: Option<&Baseline>,
         image: impl Fn(usize) -> Result<Array3<f32>> + Sync,
-        mut each: impl FnMut(usize, Outputs),
+        each: impl FnMut(usize, Outputs),
         done: impl Fn(u64) + Sync,
     ) -> Result<Surveyed> {
         let one = |index: usize, scratch: &mut Scratch| {
@@ -155,7 +156,7 @@ impl<'a> Survey<'a> {
             done(1);
             Ok((maps, Outputs { quantized: self.words.outputs(&scratch.state), float }))
         };
-        self.windows(images, one, |index, outputs| each(index, outputs))
+        self.windows(images, one, each)
     }
 
     /// Runs `images` images on synthetic activations, as
@@ -176,7 +177,8 @@ impl<'a> Survey<'a> {
                 if let Some(mac) = bound.mac() {
                     let read = &self.words.layers()[bound.inputs()[0]];
                     let len = mac.problem().geometry.input.len();
-                    let words = synthetic_words(read.format(), len, density, self.seed, stream)?;
+                    let draws = Draws::new(self.seed, stream);
+                    let words = synthetic_words(read.format(), read.range(), len, density, draws)?;
                     self.words.run_layer(layer, &[&words], index, &mut scratch.state);
                     return Ok(self.maps(layer, Some(&words), scratch));
                 }

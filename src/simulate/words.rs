@@ -19,7 +19,7 @@ use std::sync::Arc;
 use crate::kernels::elementwise::ScaledSum;
 use crate::kernels::pool::{Average, Pool, Sink};
 use crate::kernels::softmax::Softmax;
-use crate::kernels::{Epilogue, LayerDraws, MacScratch, Site, SiteEvents, elementwise, maps};
+use crate::kernels::{Epilogue, LayerDraws, Mac, MacScratch, Site, SiteEvents, elementwise, maps};
 use crate::mapping::OperandBits;
 use crate::network::{FlattenOrder, NodeId};
 use crate::numeric::Format;
@@ -36,6 +36,25 @@ pub struct BoundNetwork {
     takes_words: bool,
     gives_words: bool,
     seed: u64,
+    disturbance: Option<Arc<dyn Disturbance>>,
+}
+
+/// What changes words on their way: faults.
+pub trait Disturbance: std::fmt::Debug + Send + Sync {
+    /// Changes the `words` that a multiply-accumulate layer made of its `operands`, before the
+    /// quantizers that follow its cast.
+    fn results(
+        &self,
+        layer: usize,
+        image: usize,
+        mac: &Mac,
+        operands: &Words,
+        words: &mut Words,
+        draws: LayerDraws,
+    );
+
+    /// Changes the words that a layer has written.
+    fn written(&self, index: usize, image: usize, layer: &BoundLayer, words: &mut Words);
 }
 
 /// A layer of a [`BoundNetwork`].
@@ -93,9 +112,21 @@ impl BoundLayer {
         self.format
     }
 
+    /// Format of the words as they are stored.
+    pub fn stored(&self) -> Format {
+        self.affine.as_ref().map_or(self.format, |affine| affine.stored)
+    }
+
+    /// Smallest and largest word that it writes.
+    pub fn range(&self) -> [i64; 2] {
+        let [low, high] = [self.format.min(), self.format.max()].map(|end| end as i64);
+        let [least, most] = self.affine.as_ref().map_or([low, high], Affine::range);
+        [least.max(low), most.min(high)]
+    }
+
     /// Width of the words as they are stored.
     pub fn stored_bits(&self) -> u32 {
-        self.affine.as_ref().map_or(self.format, |affine| affine.stored).bits()
+        self.stored().bits()
     }
 
     /// What `word` of channel `channel` stands for. An affine word is `float32(word) · scale`, a
@@ -115,6 +146,16 @@ impl BoundLayer {
         }
     }
 
+    /// What a stored word is more than a word here, where the quantization is affine.
+    pub fn zero_point(&self) -> Option<i64> {
+        self.affine.as_ref().map(|affine| affine.zero_point)
+    }
+
+    /// Whether quantizers on words follow its cast.
+    pub fn maps_words(&self) -> bool {
+        !self.maps.is_empty()
+    }
+
     /// Widths of the words that it reads and writes, those of the array included where it is a
     /// multiply-accumulate layer.
     pub fn operand_bits(&self) -> OperandBits {
@@ -130,6 +171,12 @@ impl BoundLayer {
     /// Whether it writes words; the float values of others are the host's own.
     pub fn writes_words(&self) -> bool {
         !matches!(self.step, Step::Host(_, false))
+    }
+
+    /// Whether [`BoundNetwork::run_layer`] computes it: whether it is neither the host's nor the
+    /// network's input.
+    pub fn runs_alone(&self) -> bool {
+        !matches!(self.step, Step::Host(..) | Step::Input)
     }
 
     /// The sites and kernel, if it is a multiply-accumulate layer.
@@ -198,6 +245,11 @@ impl ImageState {
 }
 
 impl BoundNetwork {
+    /// The same network with words changed on their way.
+    pub fn disturbed(self, disturbance: Arc<dyn Disturbance>) -> Self {
+        Self { disturbance: Some(disturbance), ..self }
+    }
+
     /// The layers in topological order.
     pub fn layers(&self) -> &[BoundLayer] {
         &self.layers
@@ -210,6 +262,11 @@ impl BoundNetwork {
             magnitudes: Vec::new(),
             folded: Vec::new(),
         }
+    }
+
+    /// The draws of stochastic rounding in layer `index` for an image.
+    pub fn draws(&self, index: usize, image: usize) -> LayerDraws {
+        LayerDraws::new(self.seed, index, image)
     }
 
     /// The layer of the network input, if there is exactly one.
@@ -242,8 +299,23 @@ impl BoundNetwork {
         let mut real = values.to_vec();
         self.real_input(&mut real);
         input::quantize(layer, &real, &mut stages[0], draws, &mut events.output);
-        layer.map_words(&mut state.layers[input], &mut state.magnitudes);
+        self.written(input, image, &mut state.layers[input], &mut state.magnitudes);
         Ok(())
+    }
+
+    /// Runs the quantizers on words of a layer, and what changes its words.
+    fn written(
+        &self,
+        index: usize,
+        image: usize,
+        state: &mut LayerState,
+        magnitudes: &mut Vec<u64>,
+    ) {
+        let layer = &self.layers[index];
+        layer.map_words(state, magnitudes);
+        if let (Some(disturbance), Some(words)) = (&self.disturbance, state.stages.last_mut()) {
+            disturbance.written(index, image, layer, words);
+        }
     }
 
     /// Runs all layers for the image whose input words
@@ -347,6 +419,11 @@ impl BoundNetwork {
                 if let Some(scratch) = scratch {
                     mac.run(input, words, operands.as_mut(), scratch, draws, events);
                 }
+                if let Some(disturbance) = &self.disturbance {
+                    let operands = operands.as_ref().unwrap_or(input);
+                    let mac = mac.kernel().mac();
+                    disturbance.results(index, image, &mac, operands, words, draws);
+                }
             }
             (Step::Activation, Some(input)) => {
                 elementwise::cast(e, Site::Output, input, words, draws, output);
@@ -381,7 +458,7 @@ impl BoundNetwork {
                 softmax.run(layer.shape.channels, input, words);
             }
         }
-        layer.map_words(state, magnitudes);
+        self.written(index, image, state, magnitudes);
     }
 }
 

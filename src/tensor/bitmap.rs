@@ -27,6 +27,7 @@ impl Bitmap {
     }
 
     /// The blocks of a row; bit `k % 64` of block `k / 64` is column `k`.
+    #[inline]
     pub fn row(&self, row: usize) -> &[u64] {
         &self.bits[row * self.blocks..][..self.blocks]
     }
@@ -47,6 +48,7 @@ impl Bitmap {
     }
 
     /// Number of one bits.
+    #[inline]
     pub fn ones(&self) -> u64 {
         self.bits.iter().map(|b| u64::from(b.count_ones())).sum()
     }

@@ -13,10 +13,12 @@ pub trait Word: Copy + Default + PartialEq + Send + Sync + 'static {
 macro_rules! words {
     ($($variant:ident $native:ident),*) => {
         $(impl Word for $native {
+            #[inline(always)]
             fn raw(self) -> i64 {
                 i64::from(self)
             }
 
+            #[inline(always)]
             fn from_raw(raw: i64) -> Self {
                 raw as $native
             }
@@ -106,6 +108,11 @@ impl Words {
         with_words!(&self.buffer, slice => slice[index].raw())
     }
 
+    /// Puts a raw word, which the format contains, at `index`.
+    pub fn set(&mut self, index: usize, raw: i64) {
+        with_words!(&mut self.buffer, slice => slice[index] = Word::from_raw(raw));
+    }
+
     /// All raw words.
     pub fn to_vec(&self) -> Vec<i64> {
         with_words!(&self.buffer, slice => slice.iter().map(|&w| w.raw()).collect())
@@ -113,8 +120,17 @@ impl Words {
 
     /// Number of nonzero words.
     pub fn nonzero(&self) -> usize {
-        with_words!(&self.buffer, slice => slice.iter().filter(|w| w.raw() != 0).count())
+        with_words!(&self.buffer, slice => slice.chunks(1 << 16).map(nonzero).sum())
     }
+}
+
+/// Number of nonzero words, of at most 2^32.
+fn nonzero<T: Word>(words: &[T]) -> usize {
+    let mut count = 0u32;
+    for word in words {
+        count += u32::from(*word != T::default());
+    }
+    count as usize
 }
 
 fn fill<T: Word>(slice: &mut [T], raw: impl Iterator<Item = i64>) {

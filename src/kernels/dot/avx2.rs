@@ -1,10 +1,9 @@
-//! The micro-kernel for AVX2.
+//! The micro-kernel for AVX2: pairs of 16-bit words. It has no exact product of bytes.
 
-#![allow(clippy::needless_range_loop, reason = "lanes of several arrays are indexed in step")]
+use super::operand::{Operand, Simd, StepRange, Sums, Work};
+use super::portable::Portable;
 
-use super::{Element, Multiply, Tile, Work, check_bounds, portable};
-
-/// Proof that the processor has AVX2.
+/// Proof that the processor has AVX2, BMI2, FMA and POPCNT.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Avx2(());
 
@@ -12,30 +11,26 @@ impl Avx2 {
     /// The proof, if the processor has it.
     pub fn new() -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") {
+        if is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("bmi2")
+            && is_x86_feature_detected!("popcnt")
+            && is_x86_feature_detected!("fma")
+        {
             return Some(Self(()));
         }
         None
     }
-}
 
-impl Avx2 {
     /// Runs `work`, inlined into a function compiled for the instruction set.
-    pub fn run<E: Element>(self, work: impl Work<E>)
-    where
-        Self: Multiply<E>,
-    {
+    pub fn run(self, work: impl Work) {
         #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx2")]
-        fn run<E: Element>(simd: Avx2, work: impl Work<E>)
-        where
-            Avx2: Multiply<E>,
-        {
+        #[target_feature(enable = "avx2,bmi2,popcnt,fma")]
+        fn run(simd: Avx2, work: impl Work) {
             work.run(simd);
         }
         #[cfg(target_arch = "x86_64")]
         #[allow(unsafe_code)]
-        // SAFETY: the token exists only if the processor has AVX2.
+        // SAFETY: the token exists only if the processor has these features.
         unsafe {
             run(self, work);
         }
@@ -44,83 +39,104 @@ impl Avx2 {
     }
 }
 
-impl Multiply<i32> for Avx2 {
-    #[inline(always)]
-    fn tile<const P: usize, const N: usize>(
-        self,
-        input: &[i32],
-        bases: &[usize; P],
-        offsets: &[u32],
-        weights: &[i32],
-    ) -> Tile<i32, P, N> {
-        portable::tile(input, bases, offsets, weights)
-    }
-}
+impl Simd for Avx2 {
+    const PIXELS: usize = 4;
+    const VECTORS: usize = 1;
 
-impl Multiply<i16> for Avx2 {
     #[inline(always)]
-    fn tile<const P: usize, const N: usize>(
+    fn tile<T: Operand>(
         self,
-        input: &[i16],
-        bases: &[usize; P],
-        offsets: &[u32],
-        weights: &[i16],
-    ) -> Tile<i16, P, N> {
-        const { assert!(N == 8 || N == 16) };
-        check_bounds::<_, P, N>(input, bases, offsets, weights);
+        input: &[T],
+        bases: &[usize],
+        steps: StepRange<'_>,
+        weights: &[T::Weight],
+        vectors: usize,
+        sums: &mut Sums,
+    ) {
+        #[cfg(target_arch = "x86_64")]
+        if T::GROUP == 2 && vectors == 1 {
+            let offsets = steps.checked(input, bases, weights, vectors);
+            let (input, weights) = (input.as_ptr().cast(), weights.as_ptr().cast());
+            macro_rules! tiles {
+                ($($pixels:literal)*) => {
+                    match bases.len() {
+                        // SAFETY: the token exists only if the processor has AVX2, and pairs of
+                        // words and their weights lie where the check found them.
+                        $($pixels => unsafe {
+                            x86::tile::<$pixels>(input, bases, offsets, weights, sums);
+                        },)*
+                        pixels => unreachable!("a tile of {pixels} pixels"),
+                    }
+                };
+            }
+            #[allow(unsafe_code)]
+            {
+                return tiles!(1 2 3 4);
+            }
+        }
+        Portable.tile(input, bases, steps, weights, vectors, sums);
+    }
+
+    #[inline(always)]
+    fn deposit(self, bits: u64, mask: u64) -> u64 {
         #[cfg(target_arch = "x86_64")]
         #[allow(unsafe_code)]
-        // SAFETY: the token exists only if the processor has AVX2; N and the bounds were checked.
-        return unsafe { x86::tile::<P, N>(input, bases, offsets, weights) };
+        // SAFETY: the token exists only if the processor has BMI2.
+        unsafe {
+            std::arch::x86_64::_pdep_u64(bits, mask)
+        }
         #[cfg(not(target_arch = "x86_64"))]
-        portable::tile(input, bases, offsets, weights)
+        Portable.deposit(bits, mask)
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    #![allow(clippy::needless_range_loop, reason = "lanes of several arrays are indexed in step")]
+
     use std::arch::x86_64::*;
 
-    /// One or two vectors of 8 sums make up the `N` channels.
+    use crate::kernels::dot::operand::{LANES, Sums};
+
+    /// Two registers of 8 sums a pixel.
     ///
     /// # Safety
     ///
-    /// `N` is 8 or 16; for every base, offset and pair: `base + offset + 1 < input.len()`, and
-    /// `weights.len() >= offsets.len() · N · 2`.
+    /// `bases` are `P`; at each base + offset of `input` there are two words, and 32 words of
+    /// weights for each offset.
     #[target_feature(enable = "avx2")]
-    #[inline]
     #[allow(unsafe_code)]
-    pub unsafe fn tile<const P: usize, const N: usize>(
-        input: &[i16],
-        bases: &[usize; P],
+    pub unsafe fn tile<const P: usize>(
+        input: *const i16,
+        bases: &[usize],
         offsets: &[u32],
-        weights: &[i16],
-    ) -> [[i32; N]; P] {
-        let mut sums = [[_mm256_setzero_si256(); 2]; P];
-        let rows = bases.map(|base| input.as_ptr().wrapping_add(base));
-        let mut weights = weights.as_ptr();
+        mut weights: *const i16,
+        sums: &mut Sums,
+    ) {
+        let mut tile = [[_mm256_setzero_si256(); 2]; P];
+        let rows: [*const i16; P] = std::array::from_fn(|p| input.wrapping_add(bases[p]));
         for &offset in offsets {
-            // SAFETY: inside of the weights by the caller's promise: N · 2 words a pair.
-            let w: [_; 2] = std::array::from_fn(|v| unsafe {
-                _mm256_loadu_si256(weights.add(16 * (v % (N / 8))).cast())
-            });
-            weights = weights.wrapping_add(N * 2);
+            let mut w = [_mm256_setzero_si256(); 2];
+            for v in 0..2 {
+                // SAFETY: inside of the weights by the caller's promise: 32 words a step.
+                w[v] = unsafe { _mm256_loadu_si256(weights.add(16 * v).cast()) };
+            }
+            weights = weights.wrapping_add(2 * LANES);
             for p in 0..P {
                 // SAFETY: two words from base + offset, inside of the input by the promise.
                 let pair = unsafe { rows[p].add(offset as usize).cast::<i32>().read_unaligned() };
                 let x = _mm256_set1_epi32(pair);
-                for v in 0..N / 8 {
-                    sums[p][v] = _mm256_add_epi32(sums[p][v], _mm256_madd_epi16(x, w[v]));
+                for v in 0..2 {
+                    tile[p][v] = _mm256_add_epi32(tile[p][v], _mm256_madd_epi16(x, w[v]));
                 }
             }
         }
-        let mut tile = [[0; N]; P];
         for p in 0..P {
-            for v in 0..N / 8 {
-                // SAFETY: eight words from 8 · v < N.
-                unsafe { _mm256_storeu_si256(tile[p].as_mut_ptr().add(8 * v).cast(), sums[p][v]) };
+            let vector = &mut sums.0[p][0];
+            for v in 0..2 {
+                // SAFETY: eight sums from 8 · v < 16.
+                unsafe { _mm256_storeu_si256(vector[8 * v..].as_mut_ptr().cast(), tile[p][v]) };
             }
         }
-        tile
     }
 }

@@ -1,11 +1,9 @@
-//! The micro-kernel for AVX-512 with VNNI.
-
-#![allow(clippy::needless_range_loop, reason = "lanes of several arrays are indexed in step")]
+//! The micro-kernels for AVX-512 with VNNI: groups of four bytes and pairs of 16-bit words.
 
 use super::avx2::Avx2;
-use super::{Element, Multiply, Tile, Work, check_bounds, portable};
+use super::operand::{Halves, Operand, PIXELS, Simd, StepRange, Sums, VECTORS, Work};
 
-/// Proof that the processor has AVX-512 F, BW, DQ, VL and VNNI.
+/// Proof that the processor has AVX-512 F, BW, DQ, VL, VNNI, BITALG and VPOPCNTDQ.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Avx512(Avx2);
 
@@ -19,26 +17,21 @@ impl Avx512 {
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512vnni")
+            && is_x86_feature_detected!("avx512bitalg")
+            && is_x86_feature_detected!("avx512vpopcntdq")
         {
             return Some(Self(avx2));
         }
         let _ = avx2;
         None
     }
-}
 
-impl Avx512 {
     /// Runs `work`, inlined into a function compiled for the instruction set.
-    pub fn run<E: Element>(self, work: impl Work<E>)
-    where
-        Self: Multiply<E>,
-    {
+    pub fn run(self, work: impl Work) {
         #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-        fn run<E: Element>(simd: Avx512, work: impl Work<E>)
-        where
-            Avx512: Multiply<E>,
-        {
+        #[target_feature(enable = "avx2,bmi2,popcnt,fma,avx512f,avx512bw,avx512dq,avx512vl")]
+        #[target_feature(enable = "avx512vnni,avx512bitalg,avx512vpopcntdq")]
+        fn run(simd: Avx512, work: impl Work) {
             work.run(simd);
         }
         #[cfg(target_arch = "x86_64")]
@@ -52,77 +45,133 @@ impl Avx512 {
     }
 }
 
-impl Multiply<i32> for Avx512 {
-    #[inline(always)]
-    fn tile<const P: usize, const N: usize>(
-        self,
-        input: &[i32],
-        bases: &[usize; P],
-        offsets: &[u32],
-        weights: &[i32],
-    ) -> Tile<i32, P, N> {
-        portable::tile(input, bases, offsets, weights)
-    }
-}
+impl Simd for Avx512 {
+    const PIXELS: usize = PIXELS;
+    const VECTORS: usize = VECTORS;
 
-impl Multiply<i16> for Avx512 {
     #[inline(always)]
-    fn tile<const P: usize, const N: usize>(
+    fn tile<T: Operand>(
         self,
-        input: &[i16],
-        bases: &[usize; P],
-        offsets: &[u32],
-        weights: &[i16],
-    ) -> Tile<i16, P, N> {
+        input: &[T],
+        bases: &[usize],
+        steps: StepRange<'_>,
+        weights: &[T::Weight],
+        vectors: usize,
+        sums: &mut Sums,
+    ) {
         #[cfg(target_arch = "x86_64")]
-        if N == 16 {
-            check_bounds::<_, P, N>(input, bases, offsets, weights);
+        {
+            let offsets = steps.checked(input, bases, weights, vectors);
+            let (input, weights) = (input.as_ptr(), weights.as_ptr().cast());
+            macro_rules! tiles {
+                ($($pixels:literal)*) => {
+                    match (bases.len(), vectors) {
+                        // SAFETY: the token exists only if the processor has these features, and
+                        // groups of operands and their weights lie where the check found them.
+                        $(($pixels, 1) => unsafe {
+                            x86::tile::<T, $pixels, 1>(input, bases, offsets, weights, sums);
+                        },
+                        ($pixels, 2) => unsafe {
+                            x86::tile::<T, $pixels, 2>(input, bases, offsets, weights, sums);
+                        },
+                        ($pixels, 3) => unsafe {
+                            x86::tile::<T, $pixels, 3>(input, bases, offsets, weights, sums);
+                        },)*
+                        (pixels, vectors) => unreachable!("a tile of {pixels} × {vectors}"),
+                    }
+                };
+            }
             #[allow(unsafe_code)]
-            // SAFETY: the token exists only if the processor has these features; the bounds were
-            // checked, and N is 16.
-            return unsafe { x86::tile::<P, N>(input, bases, offsets, weights) };
+            {
+                tiles!(1 2 3 4 5 6 7 8);
+            }
         }
-        self.0.tile(input, bases, offsets, weights)
+        #[cfg(not(target_arch = "x86_64"))]
+        super::portable::Portable.tile(input, bases, steps, weights, vectors, sums);
+    }
+
+    #[inline(always)]
+    fn ones(self, words: Halves) -> Halves {
+        #[cfg(target_arch = "x86_64")]
+        #[allow(unsafe_code)]
+        // SAFETY: the token exists only if the processor has AVX-512 VL and BITALG.
+        unsafe {
+            x86::ones(words)
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        super::portable::Portable.ones(words)
+    }
+
+    #[inline(always)]
+    fn deposit(self, bits: u64, mask: u64) -> u64 {
+        self.0.deposit(bits, mask)
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    #![allow(clippy::needless_range_loop, reason = "lanes of several arrays are indexed in step")]
+
     use std::arch::x86_64::*;
 
-    /// One vector of 16 sums makes up the `N` channels.
+    use crate::kernels::dot::operand::{Halves, Operand, Sums};
+
+    /// Number of ones of each word.
+    #[target_feature(enable = "avx2,avx512bitalg,avx512vl")]
+    #[inline]
+    #[allow(unsafe_code)]
+    pub fn ones(mut words: Halves) -> Halves {
+        // SAFETY: sixteen words of two bytes are read and written.
+        unsafe {
+            let ones = _mm256_popcnt_epi16(_mm256_loadu_si256(words.as_ptr().cast()));
+            _mm256_storeu_si256(words.as_mut_ptr().cast(), ones);
+        }
+        words
+    }
+
+    /// `V` registers of 16 sums a pixel.
     ///
     /// # Safety
     ///
-    /// `N` is 16; for every base, offset and pair: `base + offset + 1 < input.len()`, and
-    /// `weights.len() >= offsets.len() · N · 2`.
+    /// `bases` are `P`; at each base + offset of `input` there is a group of four bytes, and 64 ·
+    /// `V` bytes of weights for each offset.
     #[target_feature(enable = "avx512f,avx512vnni")]
-    #[inline]
+    #[inline(never)]
     #[allow(unsafe_code)]
-    pub unsafe fn tile<const P: usize, const N: usize>(
-        input: &[i16],
-        bases: &[usize; P],
+    pub unsafe fn tile<T: Operand, const P: usize, const V: usize>(
+        input: *const T,
+        bases: &[usize],
         offsets: &[u32],
-        weights: &[i16],
-    ) -> [[i32; N]; P] {
-        let mut sums = [_mm512_setzero_si512(); P];
-        let rows = bases.map(|base| input.as_ptr().wrapping_add(base));
-        let mut weights = weights.as_ptr();
+        mut weights: *const u8,
+        sums: &mut Sums,
+    ) {
+        let mut tile = [[_mm512_setzero_si512(); V]; P];
+        let rows: [*const T; P] = std::array::from_fn(|p| input.wrapping_add(bases[p]));
         for &offset in offsets {
-            // SAFETY: inside of the weights by the caller's promise: 32 words a pair.
-            let w = unsafe { _mm512_loadu_si512(weights.cast()) };
-            weights = weights.wrapping_add(N * 2);
+            let mut w = [_mm512_setzero_si512(); V];
+            for v in 0..V {
+                // SAFETY: inside of the weights by the caller's promise: 64 bytes a vector.
+                w[v] = unsafe { _mm512_loadu_si512(weights.add(64 * v).cast()) };
+            }
+            weights = weights.wrapping_add(64 * V);
             for p in 0..P {
-                // SAFETY: two words from base + offset, inside of the input by the promise.
-                let pair = unsafe { rows[p].add(offset as usize).cast::<i32>().read_unaligned() };
-                sums[p] = _mm512_dpwssd_epi32(sums[p], _mm512_set1_epi32(pair), w);
+                // SAFETY: four bytes from base + offset, inside of the input by the promise.
+                let group = unsafe { rows[p].add(offset as usize).cast::<i32>().read_unaligned() };
+                let x = _mm512_set1_epi32(group);
+                for v in 0..V {
+                    tile[p][v] = if T::GROUP == 4 {
+                        _mm512_dpbusd_epi32(tile[p][v], x, w[v])
+                    } else {
+                        _mm512_dpwssd_epi32(tile[p][v], x, w[v])
+                    };
+                }
             }
         }
-        let mut tile = [[0; N]; P];
         for p in 0..P {
-            // SAFETY: 16 words, the whole of the row.
-            unsafe { _mm512_storeu_si512(tile[p].as_mut_ptr().cast(), sums[p]) };
+            for v in 0..V {
+                // SAFETY: the sixteen sums of a vector.
+                unsafe { _mm512_storeu_si512(sums.0[p][v].as_mut_ptr().cast(), tile[p][v]) };
+            }
         }
-        tile
     }
 }

@@ -1,4 +1,4 @@
-//! Exact dot products of packed operands: one micro-kernel per element type and instruction set,
+//! Exact dot products of packed operands: one micro-kernel per operand type and instruction set,
 //! all with the same result.
 //!
 //! An instruction set is a token that exists only if the processor has it. The order of the
@@ -7,10 +7,15 @@
 
 mod avx2;
 mod avx512;
+mod operand;
 mod pack;
 mod portable;
 
+pub(crate) use operand::{
+    Halves, LANES, Operand, PIXELS, Simd, StepRange, Steps, Sums, Vector, Work,
+};
 pub(crate) use pack::{Blocks, Gather, Packed};
+pub(crate) use portable::Portable;
 
 /// An operand type and the type that holds a sum of its products.
 pub(crate) trait Element: Copy + Default + PartialEq + Send + Sync + 'static {
@@ -30,12 +35,21 @@ pub(crate) trait Element: Copy + Default + PartialEq + Send + Sync + 'static {
     fn widen(sum: Self::Sum) -> i64;
     /// The operand as 64 bits.
     fn raw(self) -> i64;
-    /// Runs `work` compiled for an instruction set.
-    fn run(set: InstructionSet, work: impl Work<Self>);
+    /// The sums, over pairs, of the products of the operands at `bases[p]` + offset of `input` with
+    /// the weights `[pair][N][2]`.
+    ///
+    /// Panics if an operand lies outside of `input` or there are too few weights.
+    fn tile<S: Simd, const P: usize, const N: usize>(
+        simd: S,
+        input: &[Self],
+        bases: &[usize; P],
+        pairs: StepRange<'_>,
+        weights: &[Self],
+    ) -> Tile<Self, P, N>;
 }
 
 macro_rules! elements {
-    ($($native:ident $sum:ident),*) => {
+    ($($native:ident $sum:ident $tile:path),*) => {
         $(impl Element for $native {
             type Sum = $sum;
 
@@ -62,41 +76,52 @@ macro_rules! elements {
                 i64::from(self)
             }
 
-            fn run(set: InstructionSet, work: impl Work<Self>) {
-                match set.0 {
-                    Token::Portable(simd) => simd.run(work),
-                    Token::Avx2(simd) => simd.run(work),
-                    Token::Avx512(simd) => simd.run(work),
-                }
+            #[inline(always)]
+            fn tile<S: Simd, const P: usize, const N: usize>(
+                simd: S,
+                input: &[Self],
+                bases: &[usize; P],
+                pairs: StepRange<'_>,
+                weights: &[Self],
+            ) -> Tile<Self, P, N> {
+                $tile(simd, input, bases, pairs, weights)
             }
         })*
     };
 }
 
-elements!(i16 i32, i32 i64);
+elements!(i16 i32 halves, i32 i64 words);
 
 /// A tile of sums: `P` pixels × `N` output channels.
 pub(crate) type Tile<E, const P: usize, const N: usize> = [[<E as Element>::Sum; N]; P];
 
-/// An instruction set that can multiply tiles of `E`.
-pub(crate) trait Multiply<E: Element>: Copy {
-    /// The sums, over a block of pairs, of the products of the operands at `bases[p] + offset` of
-    /// `input` with the weights `[pair][N][2]`.
-    ///
-    /// Panics if an operand lies outside of `input` or there are too few weights.
-    fn tile<const P: usize, const N: usize>(
-        self,
-        input: &[E],
-        bases: &[usize; P],
-        offsets: &[u32],
-        weights: &[E],
-    ) -> Tile<E, P, N>;
+/// A tile of 16-bit words: the instruction set's own where the channels fill a vector.
+#[inline(always)]
+fn halves<S: Simd, const P: usize, const N: usize>(
+    simd: S,
+    input: &[i16],
+    bases: &[usize; P],
+    pairs: StepRange<'_>,
+    weights: &[i16],
+) -> Tile<i16, P, N> {
+    if N != LANES {
+        return portable::tile(input, bases, pairs.offsets(), weights);
+    }
+    let mut sums = Sums::default();
+    simd.tile(input, bases, pairs, weights, 1, &mut sums);
+    std::array::from_fn(|p| std::array::from_fn(|n| sums.0[p][0][n]))
 }
 
-/// Work on operands of type `E` that is compiled once per instruction set.
-pub(crate) trait Work<E: Element> {
-    /// Does it; must be `#[inline(always)]`.
-    fn run<S: Multiply<E>>(self, simd: S);
+/// A tile of 32-bit words, for which no instruction set has more than the compiler finds.
+#[inline(always)]
+fn words<S: Simd, const P: usize, const N: usize>(
+    _: S,
+    input: &[i32],
+    bases: &[usize; P],
+    pairs: StepRange<'_>,
+    weights: &[i32],
+) -> Tile<i32, P, N> {
+    portable::tile(input, bases, pairs.offsets(), weights)
 }
 
 /// The instruction sets for which there are kernels.
@@ -124,6 +149,29 @@ impl InstructionSet {
         Self::available().pop().unwrap_or(Self(Token::Portable(portable::Portable)))
     }
 
+    /// Runs `work` compiled for it.
+    pub(crate) fn run(self, work: impl Work) {
+        match self.0 {
+            Token::Portable(simd) => simd.run(work),
+            Token::Avx2(simd) => simd.run(work),
+            Token::Avx512(simd) => simd.run(work),
+        }
+    }
+
+    /// Whether it multiplies bytes faster than 16-bit words.
+    pub(crate) fn has_bytes(self) -> bool {
+        !matches!(self.0, Token::Avx2(_))
+    }
+
+    /// Vectors of 16 output channels side by side in its tiles.
+    pub(crate) fn vectors(self) -> usize {
+        match self.0 {
+            Token::Portable(_) => portable::Portable::VECTORS,
+            Token::Avx2(_) => avx2::Avx2::VECTORS,
+            Token::Avx512(_) => avx512::Avx512::VECTORS,
+        }
+    }
+
     /// Its name.
     pub fn name(self) -> &'static str {
         match self.0 {
@@ -132,17 +180,4 @@ impl InstructionSet {
             Token::Avx512(_) => "AVX-512",
         }
     }
-}
-
-/// Panics unless every operand that a tile reads lies inside of its slice.
-#[inline(always)]
-fn check_bounds<E, const P: usize, const N: usize>(
-    input: &[E],
-    bases: &[usize; P],
-    offsets: &[u32],
-    weights: &[E],
-) {
-    let last = offsets.iter().fold(0, |last, &offset| last.max(offset));
-    let base = bases.iter().fold(0, |last, &base| last.max(base));
-    assert!(base + last as usize + 1 < input.len() && weights.len() >= offsets.len() * N * 2);
 }

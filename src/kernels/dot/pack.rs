@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::{Element, Multiply};
+use super::{Element, Simd, Steps};
 use crate::kernels::patches::PaddedMap;
 use crate::tensor::ConvGeometry;
 
@@ -47,7 +47,7 @@ impl Gather {
 /// of one group; what a group's last block lacks is zero.
 #[derive(Clone, Debug)]
 pub(crate) struct Packed<E> {
-    offsets: Vec<u32>,
+    pairs: Steps,
     /// Pairs whose sums fit in [`Element::Sum`] together.
     splits: Vec<Range<usize>>,
     words: Vec<E>,
@@ -80,26 +80,26 @@ impl<E: Element> Packed<E> {
             }
         }
         let splits = split(&bounds, E::LARGEST_SUM)?;
-        Some(Self { offsets: gather.offsets.clone(), splits, words })
+        Some(Self { pairs: Steps::new(gather.offsets.clone()), splits, words })
     }
 
     /// The sums of products of `P` pixels with the `N` channels of a block; `bases` include the
     /// offset of the block's group.
     #[inline(always)]
-    pub fn sums<S: Multiply<E>, const P: usize, const N: usize>(
+    pub fn sums<S: Simd, const P: usize, const N: usize>(
         &self,
         simd: S,
         input: &[E],
         bases: &[usize; P],
         block: usize,
     ) -> [[i64; N]; P] {
-        let stride = self.offsets.len() * N * 2;
+        let stride = self.pairs.len() * N * 2;
         let weights = &self.words[block * stride..][..stride];
         let mut sums = [[0; N]; P];
         for range in &self.splits {
-            let offsets = &self.offsets[range.clone()];
+            let pairs = self.pairs.range(range.clone());
             let weights = &weights[range.start * N * 2..range.end * N * 2];
-            let tile = simd.tile::<P, N>(input, bases, offsets, weights);
+            let tile = E::tile::<S, P, N>(simd, input, bases, pairs, weights);
             for p in 0..P {
                 for n in 0..N {
                     sums[p][n] += E::widen(tile[p][n]);

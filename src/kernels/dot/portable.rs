@@ -1,9 +1,10 @@
-//! The micro-kernel in plain Rust: the specification of the others, and the one of processors
+//! The micro-kernels in plain Rust: the specification of the others, and those of processors
 //! without them.
 
 #![allow(clippy::needless_range_loop, reason = "lanes of several arrays are indexed in step")]
 
-use super::{Element, Multiply, Tile, Work};
+use super::operand::{LANES, Operand, PIXELS, Simd, StepRange, Sums, VECTORS, Work};
+use super::{Element, Tile};
 
 /// Every processor has it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -11,25 +12,48 @@ pub(crate) struct Portable;
 
 impl Portable {
     /// Runs `work`.
-    pub fn run<E: Element>(self, work: impl Work<E>) {
+    pub fn run(self, work: impl Work) {
         work.run(self);
     }
 }
 
-impl<E: Element> Multiply<E> for Portable {
+impl Simd for Portable {
+    const PIXELS: usize = PIXELS;
+    const VECTORS: usize = VECTORS;
+
     #[inline(always)]
-    fn tile<const P: usize, const N: usize>(
+    fn tile<T: Operand>(
         self,
-        input: &[E],
-        bases: &[usize; P],
-        offsets: &[u32],
-        weights: &[E],
-    ) -> Tile<E, P, N> {
-        tile(input, bases, offsets, weights)
+        input: &[T],
+        bases: &[usize],
+        steps: StepRange<'_>,
+        weights: &[T::Weight],
+        vectors: usize,
+        sums: &mut Sums,
+    ) {
+        let offsets = steps.checked(input, bases, weights, vectors);
+        for (p, &base) in bases.iter().enumerate() {
+            for v in 0..vectors {
+                let mut vector = [0i32; LANES];
+                for (step, &offset) in offsets.iter().enumerate() {
+                    let first = (step * vectors + v) * LANES * T::GROUP;
+                    let weights = &weights[first..][..LANES * T::GROUP];
+                    let operands = &input[base + offset as usize..][..T::GROUP];
+                    for n in 0..LANES {
+                        for g in 0..T::GROUP {
+                            let product = operands[g].times(weights[n * T::GROUP + g]);
+                            vector[n] = vector[n].wrapping_add(product);
+                        }
+                    }
+                }
+                sums.0[p][v] = vector;
+            }
+        }
     }
 }
 
-/// The tile, left to the compiler to vectorise for whatever the caller is compiled for.
+/// A tile of any element, left to the compiler to vectorise for whatever the caller is compiled
+/// for.
 #[inline(always)]
 pub(super) fn tile<E: Element, const P: usize, const N: usize>(
     input: &[E],

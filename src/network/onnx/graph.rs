@@ -122,11 +122,11 @@ impl Graph {
             builder: Builder::new(name),
             parameters: Parameters::new(),
             quantization: Quantization {
-                arithmetic: Arithmetic::Onnx,
+                arithmetic: Arithmetic::Onnx { opset },
                 outputs: BTreeMap::new(),
                 weights: BTreeMap::new(),
                 biases: BTreeMap::new(),
-                softmaxes: BTreeSet::new(),
+                on_words: BTreeSet::new(),
                 takes_words: false,
                 gives_words: false,
             },

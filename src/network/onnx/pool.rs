@@ -69,6 +69,15 @@ impl Graph {
         let kernel = attributes.sizes("kernel_shape", &vec![1; spatial], 1)?;
         let input = self.shape(map);
         let mut window = window(attributes, &kernel, input)?;
+        if attributes.string("auto_pad", "NOTSET").starts_with("SAME")
+            && crops(&window, [input.height, input.width])
+        {
+            return Err(Error::new(
+                "attribute `auto_pad`",
+                "would need padding of less than nothing, which runtimes refuse or take differently",
+            )
+            .remedy("state `pads`"));
+        }
         let ceil = attributes.int("ceil_mode", 0) != 0;
         let before = window.padding;
         if ceil {
@@ -125,6 +134,15 @@ impl Graph {
         let axes = (0..rank).filter(left).map(|at| map.axes[at]).collect();
         Ok(self.real(node, axes))
     }
+}
+
+/// Whether the windows, as many as strides begin in the map, do not reach its end without padding.
+fn crops(window: &Window, sizes: [usize; 2]) -> bool {
+    sizes.into_iter().enumerate().any(|(axis, size)| {
+        let span = (window.kernel[axis] - 1).saturating_mul(window.dilation[axis]) + 1;
+        let steps = size.div_ceil(window.stride[axis]).saturating_sub(1) * window.stride[axis];
+        steps.saturating_add(span) < size
+    })
 }
 
 /// Extends the padding after the map so that the number of outputs rounds up, unless the last window

@@ -352,6 +352,19 @@ impl Graph {
         Ok(self.words(node, first.axes.clone(), to))
     }
 
+    /// A node of a map of words; inputs 3 and 4 are the scale and zero point of what it writes.
+    fn on_words(
+        &mut self,
+        inputs: Inputs,
+        node: impl FnOnce(&mut Self, &Map) -> Result<NodeId>,
+    ) -> Result<Value> {
+        let map = self.operand(inputs, 0, 1)?;
+        let to = self.result(inputs, 3, &map)?;
+        let node = node(self, &map)?;
+        self.quantization.on_words.insert(node);
+        Ok(self.words(node, map.axes, to))
+    }
+
     pub fn qlinear_global_average_pool(
         &mut self,
         name: &str,
@@ -359,12 +372,11 @@ impl Graph {
         inputs: Inputs,
     ) -> Result<Value> {
         attributes.only("channels_last", 0)?;
-        let map = self.operand(inputs, 0, 1)?;
-        map.channels_first()?;
-        let to = self.result(inputs, 3, &map)?;
-        let name = self.unique(name);
-        let node = self.builder.global_pool(&name, map.node, PoolKind::Average)?;
-        Ok(self.words(node, map.axes, to))
+        self.on_words(inputs, |graph, map| {
+            map.channels_first()?;
+            let name = graph.unique(name);
+            graph.builder.global_pool(&name, map.node, PoolKind::Average)
+        })
     }
 
     pub fn qlinear_average_pool(
@@ -374,10 +386,7 @@ impl Graph {
         inputs: Inputs,
     ) -> Result<Value> {
         attributes.only("channels_last", 0)?;
-        let map = self.operand(inputs, 0, 1)?;
-        let to = self.result(inputs, 3, &map)?;
-        let node = self.average_pool(name, attributes, &map)?;
-        Ok(self.words(node, map.axes, to))
+        self.on_words(inputs, |graph, map| graph.average_pool(name, attributes, map))
     }
 
     pub fn qlinear_softmax(
@@ -386,12 +395,8 @@ impl Graph {
         attributes: &Attributes,
         inputs: Inputs,
     ) -> Result<Value> {
-        let map = self.operand(inputs, 0, 1)?;
-        let to = self.result(inputs, 3, &map)?;
         let opset = attributes.int("opset", self.opset);
-        let node = self.softmax(name, attributes, &map, opset)?;
-        self.quantization.softmaxes.insert(node);
-        Ok(self.words(node, map.axes, to))
+        self.on_words(inputs, |graph, map| graph.softmax(name, attributes, map, opset))
     }
 
     pub fn qlinear_activation(
@@ -401,15 +406,14 @@ impl Graph {
         attributes: &Attributes,
         inputs: Inputs,
     ) -> Result<Value> {
-        let map = self.operand(inputs, 0, 1)?;
-        let to = self.result(inputs, 3, &map)?;
         let function = match op {
             "QLinearSigmoid" => Activation::Sigmoid,
             _ => Activation::LeakyRelu { slope: attributes.float("alpha", 0.01) },
         };
-        let name = self.unique(name);
-        let node = self.builder.activation(&name, map.node, function)?;
-        Ok(self.words(node, map.axes, to))
+        self.on_words(inputs, |graph, map| {
+            let name = graph.unique(name);
+            graph.builder.activation(&name, map.node, function)
+        })
     }
 }
 

@@ -4,21 +4,53 @@
 use super::{Mean, Pooling, Product, Rules};
 use crate::error::{Error, Result};
 use crate::kernels::elementwise::ScaledSum;
-use crate::kernels::pool::Average;
+use crate::kernels::pool::{Average, SumOrder};
 use crate::kernels::softmax::{Softmax, TableSoftmax};
 use crate::network::{Activation, PoolKind};
 use crate::numeric::{Requantizer, Rounding};
 use crate::quantize::{Affine, Rescale};
+use crate::tensor::Window;
 
-pub struct Onnx;
+/// The opset from which the runtime's float average pooling sums by rows alone.
+const BY_ROWS: i64 = 19;
+/// The runtime's float average pooling sums by columns under windows of at most this side,
+const WIDEST_BY_COLUMNS: usize = 32;
+/// and of at most this stride along the rows.
+const LONGEST_BY_COLUMNS: usize = 2;
+
+pub struct Onnx {
+    pub opset: i64,
+}
+
+impl Onnx {
+    /// The order in which an average pooling sums.
+    fn order(&self, pool: &Pooling) -> SumOrder {
+        let Window { kernel, stride, padding, .. } = pool.window;
+        if pool.on_words || self.opset >= BY_ROWS {
+            SumOrder::Rows
+        } else if kernel == pool.map && stride == [1, 1] && padding == [0; 4] {
+            SumOrder::Quarters
+        } else if kernel.iter().all(|&side| side <= WIDEST_BY_COLUMNS)
+            && stride[1] <= LONGEST_BY_COLUMNS
+        {
+            SumOrder::Columns
+        } else {
+            SumOrder::Rows
+        }
+    }
+}
 
 impl Rules for Onnx {
     fn rounding(&self) -> Rounding {
         Rounding::HalfEven
     }
 
-    fn rescale(&self, _: Product, a: &Affine, b: &[f32], output: &Affine) -> Result<Rescale> {
-        let of = |b: &f32| Requantizer::float32(a.scale(0) * b / output.scale(0), output.centred());
+    fn rescale(&self, of: Product, a: &Affine, b: &[f32], output: &Affine) -> Result<Rescale> {
+        let zero_point = if of == Product::Map { output.zero_point } else { 0 };
+        let of = |b: &f32| {
+            let scale = a.scale(0) * b / output.scale(0);
+            Requantizer::float32_stored(scale, zero_point, output.centred())
+        };
         Ok(Rescale::Requantizers(b.iter().map(of).collect::<Result<_>>()?))
     }
 
@@ -35,8 +67,14 @@ impl Rules for Onnx {
     }
 
     fn sum(&self, inputs: &[&Affine], output: &Affine) -> Result<ScaledSum> {
-        let ratios = inputs.iter().map(|input| input.scale(0) / output.scale(0)).collect();
-        Ok(ScaledSum::Float32 { ratios })
+        let &[a, b] = inputs else {
+            return Err(Error::new("sum", format_args!("of {} inputs, not two", inputs.len())));
+        };
+        Ok(ScaledSum::Float32 {
+            ratios: [a, b].map(|input| input.scale(0) / output.scale(0)),
+            zero_points: [a, b].map(|input| input.zero_point),
+            zero_point: output.zero_point,
+        })
     }
 
     fn average(&self, pool: Pooling, input: &Affine, output: &Affine) -> Result<Mean> {
@@ -50,8 +88,10 @@ impl Rules for Onnx {
         let average = Average::Float32 {
             input_scale: input.scale(0),
             output_scale: output.scale(0),
-            zero_point: output.zero_point,
+            // A float average has its zero point added once it is rounded.
+            zero_point: if pool.on_words { output.zero_point } else { 0 },
             padded: pool.kind == PoolKind::PaddedAverage,
+            order: self.order(&pool),
         };
         Ok(Mean { average, rescale: None, rounding })
     }

@@ -53,7 +53,7 @@ impl Lowering<'_> {
     ) -> Result<Output> {
         if from.bits() > TABLE_BITS {
             return Err(Error::new(
-                self.site_name(id, Site::Output),
+                self.resolution.name(id, Site::Output),
                 format_args!("a table over words {from} is too large"),
             )
             .remedy(format_args!("give its input at most {TABLE_BITS} bits")));
@@ -74,7 +74,7 @@ impl Lowering<'_> {
         quantizers: &[QuantizerSpec],
         formats: &[Format],
     ) -> Result<Output> {
-        let site = self.site_name(id, Site::Output);
+        let site = self.resolution.name(id, Site::Output);
         let [QuantizerSpec::Fixed(first), rest @ ..] = quantizers else {
             return Err(Error::new(&site, "must begin with a fixed-point quantizer").remedy(
                 "write quantizer = [{ kind = \"fixed\", format = \"16\" }, …] with the others after it",

@@ -15,6 +15,7 @@ pub use systolic::{SystolicModel, fold_cycles};
 
 use crate::error::Result;
 use crate::hardware::{Array, Hardware};
+use crate::kernels::{InstructionSet, Simd, Work};
 use crate::mapping::{Accesses, LayerProblem};
 use crate::simulate::Macs;
 use crate::tensor::Bitmap;
@@ -90,11 +91,30 @@ impl ArrayModel {
     ///
     /// If `activations` are needed and are not those of the layer.
     pub fn count(&self, activations: &[Bitmap], scratch: &mut LanesScratch) -> ArrayCounts {
-        let pairs = self.pairs.count(activations);
-        let macs = self.pairs.classify(&pairs);
-        match &self.family {
+        let mut counts = ArrayCounts::default();
+        let counting = Counting { model: self, activations, scratch, counts: &mut counts };
+        InstructionSet::best().run(counting);
+        counts
+    }
+}
+
+/// Counts one image, as work to be compiled per instruction set.
+struct Counting<'a> {
+    model: &'a ArrayModel,
+    activations: &'a [Bitmap],
+    scratch: &'a mut LanesScratch,
+    counts: &'a mut ArrayCounts,
+}
+
+impl Work for Counting<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { model: ArrayModel { family, pairs, .. }, activations, .. } = self;
+        let of_image = pairs.count(activations);
+        let macs = pairs.classify(&of_image);
+        *self.counts = match family {
             Family::Systolic(model) => model.count(macs),
-            Family::Lanes(model) => model.count(activations, &pairs, macs, scratch),
-        }
+            Family::Lanes(model) => model.count(simd, activations, &of_image, macs, self.scratch),
+        };
     }
 }

@@ -28,7 +28,7 @@ pub struct PairCounter {
     /// Pairs with a nonzero weight.
     weight: u64,
     /// Nonzero weights by group and element of the reduction, if both operands matter.
-    by_element: Vec<Vec<u32>>,
+    by_element: Vec<Planes>,
 }
 
 impl PairCounter {
@@ -39,7 +39,7 @@ impl PairCounter {
         let [activations, weights_matter] =
             [zeros.activations, zeros.weights].map(|handling| handling != ZeroHandling::None);
         let by_element = if activations && weights_matter {
-            weights.iter().map(ones_by_column).collect()
+            weights.iter().map(Planes::new).collect()
         } else {
             Vec::new()
         };
@@ -58,6 +58,7 @@ impl PairCounter {
     }
 
     /// The pairs of one image.
+    #[inline(always)]
     pub fn count(&self, activations: &[Bitmap]) -> Pairs {
         let Self { total, weight, .. } = *self;
         if !self.needs_activations() {
@@ -67,7 +68,7 @@ impl PairCounter {
         let both = if self.by_element.is_empty() {
             activation
         } else {
-            activations.iter().zip(&self.by_element).map(|(map, counts)| dot(map, counts)).sum()
+            activations.iter().zip(&self.by_element).map(|(map, counts)| counts.dot(map)).sum()
         };
         Pairs { total, activation, weight, both }
     }
@@ -95,28 +96,35 @@ impl PairCounter {
     }
 }
 
-/// Calls `visit` with the column of every one bit of every row.
-fn for_each_one(map: &Bitmap, mut visit: impl FnMut(usize)) {
-    for row in 0..map.rows() {
-        for (block, &bits) in map.row(row).iter().enumerate() {
-            let mut bits = bits;
-            while bits != 0 {
-                visit(block * 64 + bits.trailing_zeros() as usize);
-                bits &= bits - 1;
+/// Ones by column of a bitmap, bit by bit: bit k of row j is bit j of the number of column k.
+#[derive(Clone, Debug)]
+struct Planes(Bitmap);
+
+impl Planes {
+    fn new(map: &Bitmap) -> Self {
+        let digits = map.rows().checked_ilog2().map_or(0, |log| log as usize + 1);
+        let mut planes = Bitmap::zeros(digits, map.columns());
+        for column in 0..map.columns() {
+            let ones = (0..map.rows()).filter(|&row| map.get(row, column)).count();
+            (0..digits).filter(|digit| ones >> digit & 1 == 1).for_each(|d| planes.set(d, column));
+        }
+        Self(planes)
+    }
+
+    /// Σ over one bits of `map` of the number of their column.
+    #[inline(always)]
+    fn dot(&self, map: &Bitmap) -> u64 {
+        let mut sum = 0;
+        for row in 0..map.rows() {
+            let blocks = map.row(row);
+            for digit in 0..self.0.rows() {
+                let (plane, mut pairs) = (self.0.row(digit), 0);
+                for block in 0..blocks.len() {
+                    pairs += u64::from((blocks[block] & plane[block]).count_ones());
+                }
+                sum += pairs << digit;
             }
         }
+        sum
     }
-}
-
-fn ones_by_column(map: &Bitmap) -> Vec<u32> {
-    let mut counts = vec![0; map.columns()];
-    for_each_one(map, |column| counts[column] += 1);
-    counts
-}
-
-/// Σ over one bits of `counts[column]`.
-fn dot(map: &Bitmap, counts: &[u32]) -> u64 {
-    let mut sum = 0;
-    for_each_one(map, |column| sum += u64::from(counts[column]));
-    sum
 }

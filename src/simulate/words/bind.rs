@@ -36,6 +36,7 @@ impl BoundNetwork {
             takes_words: network.takes_words,
             gives_words: network.gives_words,
             seed,
+            disturbance: None,
         })
     }
 }

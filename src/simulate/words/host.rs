@@ -35,7 +35,7 @@ impl BoundNetwork {
         if quantized {
             let draws = LayerDraws::new(self.seed, index, image);
             input::quantize(layer, &values, &mut slot.stages[0], draws, &mut slot.events.output);
-            layer.map_words(slot, &mut state.magnitudes);
+            self.written(index, image, slot, &mut state.magnitudes);
         } else {
             slot.values = values;
         }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::kernels::{LayerDraws, Site};
-use crate::numeric::Events;
+use crate::numeric::{Events, Overflow, Rounding};
 use crate::simulate::words::BoundLayer;
 use crate::tensor::{Word, Words, with_words};
 
@@ -46,6 +46,9 @@ pub(super) fn quantize(
     events: &mut Events,
 ) {
     let (channels, pixels) = (layer.shape().channels, layer.shape().pixels());
+    if let Some(quick) = Quick::new(layer) {
+        return quick.run(layer, values, words, events);
+    }
     let overflow = layer.epilogue.cast.overflow();
     with_words!(words.buffer_mut(), words => {
         for (element, slot) in words.iter_mut().enumerate() {
@@ -59,6 +62,61 @@ pub(super) fn quantize(
             *slot = Word::from_raw(word.raw as i64);
         }
     });
+}
+
+/// The quantizer in float64, which is exact: a float32 times a power of two, rounded half to even
+/// and saturated.
+struct Quick {
+    unit: f64,
+    floor: f64,
+    range: [f64; 2],
+    clamp: [f64; 2],
+}
+
+impl Quick {
+    fn new(layer: &BoundLayer) -> Option<Self> {
+        let (cast, clamp) = (layer.epilogue.cast, layer.epilogue.clamp);
+        let to = cast.to();
+        let exact = cast.rounding() == Rounding::HalfEven
+            && cast.overflow() == Overflow::Saturate
+            && layer.epilogue.requantizer.is_none()
+            && to.bits() <= 32
+            && to.frac().abs() <= 64;
+        let (low, high) = clamp.unwrap_or((i64::MIN, i64::MAX));
+        exact.then(|| Self {
+            unit: 2f64.powi(to.frac()),
+            floor: if layer.epilogue.rectifies() { 0.0 } else { f64::NEG_INFINITY },
+            range: [to.min() as f64, to.max() as f64],
+            clamp: [low as f64, high as f64],
+        })
+    }
+
+    fn run(&self, layer: &BoundLayer, values: &[f32], words: &mut Words, events: &mut Events) {
+        /// Beyond all words.
+        const FAR: f64 = (1_u64 << 40) as f64;
+        /// A sum of this size is an integer, rounded half to even.
+        const MAGIC: f64 = (3_u64 << 51) as f64;
+        let (channels, pixels) = (layer.shape().channels, layer.shape().pixels());
+        let scale = layer.affine.as_ref().map_or(1.0, |affine| affine.scale(0));
+        let [low, high] = self.range;
+        let (mut over, mut under) = (0, 0);
+        with_words!(words.buffer_mut(), words => {
+            for (channel, plane) in values.chunks_exact(pixels).enumerate() {
+                let slots = words[channel..].iter_mut().step_by(channels);
+                for (slot, &value) in slots.zip(plane) {
+                    let result = (f64::from(value / scale) * self.unit).max(self.floor);
+                    let held = result.clamp(-FAR, FAR);
+                    let rounded = (held + MAGIC) - MAGIC;
+                    let word = rounded.max(low).min(high);
+                    over += u64::from(word != rounded);
+                    under += u64::from(result != 0.0 && rounded == 0.0);
+                    *slot = Word::from_raw(word.max(self.clamp[0]).min(self.clamp[1]) as i64);
+                }
+            }
+        });
+        events.saturated += over;
+        events.underflowed += under;
+    }
 }
 
 /// A value as an integer times a power of two, `raw · 2^−frac`; not a number is 0.

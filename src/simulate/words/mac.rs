@@ -88,6 +88,11 @@ impl BoundMac {
         Ok(Self {
             kernel: MacKernel::new(Mac {
                 spec,
+                range: if layer.activations.is_some() {
+                    spec.all_activations()
+                } else {
+                    input.range()
+                },
                 geometry,
                 order,
                 weights: weight_words,

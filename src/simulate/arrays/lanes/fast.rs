@@ -11,7 +11,10 @@
 //! * Where nothing is skipped, element (0, 0) stands for all.
 //! * Rows and columns beyond the layer's pixels and output channels never have an output.
 
+#![allow(clippy::needless_range_loop, reason = "plain loops are inlined for any instruction set")]
+
 use crate::hardware::{Lanes, SyncGroup};
+use crate::kernels::{Halves, Simd};
 use crate::simulate::arrays::lanes::grid::{Grid, Sync};
 use crate::simulate::arrays::lanes::masks::Masks;
 use crate::simulate::arrays::lanes::{Sizes, chunk_cycles, chunks, lookahead};
@@ -60,14 +63,15 @@ impl Cost {
     }
 
     /// In place, for a line of elements that have an output.
+    #[inline(always)]
     fn apply(self, line: &mut [u16]) {
-        if self.round_up == 0 {
-            line.iter_mut().for_each(|cost| *cost = self.empty.max(*cost));
-            return;
+        if self.round_up != 0 {
+            for n in 0..line.len() {
+                line[n] = ((u32::from(line[n] + self.round_up) * self.reciprocal) >> 16) as u16;
+            }
         }
-        for cost in line {
-            let cycles = (u32::from(*cost + self.round_up) * self.reciprocal) >> 16;
-            *cost = self.empty.max(cycles as u16);
+        for n in 0..line.len() {
+            line[n] = self.empty.max(line[n]);
         }
     }
 }
@@ -112,7 +116,14 @@ impl Line {
     }
 
     /// Cycles from the bitmaps of the skipped operand by group.
-    pub(super) fn cycles(&self, lanes: &Lanes, maps: &[Bitmap], scratch: &mut LanesScratch) -> u64 {
+    #[inline(always)]
+    pub(super) fn cycles(
+        &self,
+        simd: impl Simd,
+        lanes: &Lanes,
+        maps: &[Bitmap],
+        scratch: &mut LanesScratch,
+    ) -> u64 {
         let cost = Cost::new(lanes);
         let LanesScratch { masks, costs, grid } = scratch;
         grid.reset(1, self.lanes, self.sync, self.lookahead);
@@ -122,21 +133,33 @@ impl Line {
             let tiles = self.rows.div_ceil(self.lanes);
             costs.clear();
             costs.resize(tiles * chunks * self.lanes, 0);
-            for (index, line) in costs.chunks_exact_mut(self.lanes).enumerate() {
-                let tile = index / chunks;
+            let pieces = lanes.chunk.div_ceil(16);
+            for tile in 0..tiles {
                 let used = self.lanes.min(self.rows - tile * self.lanes);
-                for piece in masks.chunk(tile, index % chunks) {
-                    for (cost, mask) in line[..used].iter_mut().zip(piece) {
-                        *cost += mask.count_ones() as u16;
+                for chunk in 0..chunks {
+                    let line = &mut costs[(tile * chunks + chunk) * self.lanes..][..used];
+                    let words = masks.words(tile, chunk);
+                    for piece in 0..pieces {
+                        let words = &words[piece * self.lanes..][..used];
+                        let mut first = 0;
+                        while first < used {
+                            let len = PART.min(used - first);
+                            let ones = simd.ones(part(&words[first..][..len]));
+                            for n in 0..len {
+                                line[first + n] += ones[n];
+                            }
+                            first += len;
+                        }
                     }
+                    cost.apply(line);
                 }
-                cost.apply(&mut line[..used]);
             }
             for _ in 0..self.repeats[1] {
-                for tile in costs.chunks_exact(chunks * self.lanes) {
+                for tile in 0..tiles {
                     for _ in 0..self.repeats[0] {
-                        for line in tile.chunks_exact(self.lanes) {
-                            grid.send(line, self.sync, lanes.broadcast_interval);
+                        for chunk in tile * chunks..(tile + 1) * chunks {
+                            let line = &costs[chunk * self.lanes..][..self.lanes];
+                            grid.send(line, lanes.broadcast_interval);
                         }
                     }
                 }
@@ -148,7 +171,9 @@ impl Line {
 
 /// Cycles where both operands are skipped. The outer lines of the grid are rows, or columns where
 /// those are the sync groups.
+#[inline(always)]
 pub(super) fn both_cycles(
+    simd: impl Simd,
     lanes: &Lanes,
     sizes: &Sizes,
     activations: &[Bitmap],
@@ -164,7 +189,9 @@ pub(super) fn both_cycles(
         SyncGroup::Array => Sync::All,
     };
     let [chunks, _] = chunks(lanes, sizes);
+    let pieces = lanes.chunk.div_ceil(16);
     let cost = Cost::new(lanes);
+    let whole = cost.round_up == 0;
     let LanesScratch { masks, costs, grid } = scratch;
     grid.reset(outer, inner, sync, lookahead(lanes, sizes));
     for (map, weights) in activations.iter().zip(weights) {
@@ -173,18 +200,64 @@ pub(super) fn both_cycles(
             let used_columns = columns.min(sizes.channels - channel_tile * columns);
             for pixel_tile in 0..sizes.pixels.div_ceil(rows) {
                 let used_rows = rows.min(sizes.pixels - pixel_tile * rows);
-                costs.clear();
-                costs.resize(outer * inner, 0);
+                let [used_outer, used_inner] = match by_column {
+                    true => [used_columns, used_rows],
+                    false => [used_rows, used_columns],
+                };
                 for chunk in 0..chunks {
-                    let pixels = masks.chunk(pixel_tile, chunk).map(|piece| &piece[..used_rows]);
-                    let channels =
-                        weights.chunk(channel_tile, chunk).map(|piece| &piece[..used_columns]);
-                    if by_column {
-                        fill_costs(costs, inner, cost, channels, pixels);
-                    } else {
-                        fill_costs(costs, inner, cost, pixels, channels);
+                    let pixels = masks.words(pixel_tile, chunk);
+                    let channels = weights.words(channel_tile, chunk);
+                    let [outer_words, inner_words] = match by_column {
+                        true => [channels, pixels],
+                        false => [pixels, channels],
+                    };
+                    let pairs = PairsOfChunk { pieces, outer: outer_words, inner: inner_words };
+                    let used = |line: usize| if line < used_outer { used_inner } else { 0 };
+                    if sync == Sync::Each {
+                        costs.clear();
+                        costs.resize(outer * inner, 0);
+                        for line in 0..outer {
+                            for first in (0..inner).step_by(PART) {
+                                let len = PART.min(inner - first);
+                                let of_part = pairs.costs(simd, line, first, used(line), cost);
+                                costs[line * inner + first..][..len]
+                                    .copy_from_slice(&of_part[..len]);
+                            }
+                        }
+                        grid.send(costs, lanes.broadcast_interval);
+                        continue;
                     }
-                    grid.send(costs, sync, lanes.broadcast_interval);
+                    grid.send_to_units(lanes.broadcast_interval, |unit, backlog, elapsed| {
+                        let mut slowest = [0; PART];
+                        if whole && pieces == 1 && inner == PART && used_inner == PART {
+                            let lines = (used_outer.max(unit) - unit).min(backlog.len() / PART);
+                            let outer = &outer_words[unit.min(used_outer)..][..lines];
+                            let inner = part(inner_words);
+                            let backlog = backlog.as_chunks_mut::<PART>().0;
+                            whole_lines(
+                                simd,
+                                backlog,
+                                outer,
+                                &inner,
+                                elapsed,
+                                cost.empty,
+                                &mut slowest,
+                            );
+                            return largest(&slowest);
+                        }
+                        for line in 0..backlog.len() / inner {
+                            let mut first = 0;
+                            while first < inner {
+                                let len = PART.min(inner - first);
+                                let backlog = &mut backlog[line * inner + first..][..len];
+                                let costs =
+                                    pairs.costs(simd, unit + line, first, used(unit + line), cost);
+                                receive(backlog, &costs, elapsed, &mut slowest);
+                                first += PART;
+                            }
+                        }
+                        largest(&slowest)
+                    });
                 }
             }
         }
@@ -192,26 +265,120 @@ pub(super) fn both_cycles(
     grid.done().saturating_add(lanes.drain)
 }
 
-/// The cycles of one chunk for the elements of a grid with `inner` elements a line that have an
-/// output: pairs by AND and popcount of the pieces, then cycles.
-fn fill_costs<'a>(
-    costs: &mut [u16],
-    inner: usize,
-    cost: Cost,
-    outer_pieces: impl Iterator<Item = &'a [u16]>,
-    inner_pieces: impl Iterator<Item = &'a [u16]>,
-) {
-    let mut used = [0, 0];
-    for (index, (outer_masks, inner_masks)) in outer_pieces.zip(inner_pieces).enumerate() {
-        used = [outer_masks.len(), inner_masks.len()];
-        for (line, &outer_mask) in costs.chunks_exact_mut(inner).zip(outer_masks) {
-            let pairs = inner_masks.iter().map(|mask| (mask & outer_mask).count_ones() as u16);
-            for (cost, pairs) in line.iter_mut().zip(pairs) {
-                *cost = if index == 0 { pairs } else { *cost + pairs };
+/// Elements of a line that are worked out together.
+const PART: usize = 16;
+
+/// Cycles of a chunk for neighbours of a line.
+type Costs = Halves;
+
+/// One chunk of both operands: pieces with a word for every outer line and for every element of a
+/// line.
+struct PairsOfChunk<'a> {
+    pieces: usize,
+    outer: &'a [u16],
+    inner: &'a [u16],
+}
+
+impl PairsOfChunk<'_> {
+    /// Cycles of the elements of outer line `line` from `first` on: pairs by AND and popcount of
+    /// the pieces, then cycles. Those from `used` on have no output and take none.
+    #[inline(always)]
+    fn costs(&self, simd: impl Simd, line: usize, first: usize, used: usize, cost: Cost) -> Costs {
+        let mut costs = [0; PART];
+        if first >= used {
+            return costs;
+        }
+        let (outer, inner) = (self.outer.len() / self.pieces, self.inner.len() / self.pieces);
+        for piece in 0..self.pieces {
+            let mask = self.outer[piece * outer + line];
+            let words = &self.inner[piece * inner..][..inner][first..];
+            let mut pairs = part(words);
+            for n in 0..PART {
+                pairs[n] &= mask;
+            }
+            let ones = simd.ones(pairs);
+            for n in 0..PART {
+                costs[n] += ones[n];
             }
         }
+        match used - first >= PART {
+            true => cost.apply(&mut costs),
+            false => cost.apply(&mut costs[..used - first]),
+        }
+        costs
     }
-    for line in costs.chunks_exact_mut(inner).take(used[0]) {
-        cost.apply(&mut line[..used[1]]);
+}
+
+/// One chunk of one piece for lines of [`PART`] elements with a multiplier each: lines beyond
+/// `outer` have no output. The largest backlogs so far go to `slowest`.
+#[inline(always)]
+fn whole_lines(
+    simd: impl Simd,
+    backlog: &mut [Costs],
+    outer: &[u16],
+    inner: &Costs,
+    elapsed: u16,
+    empty: u16,
+    slowest: &mut Costs,
+) {
+    let mut most = *slowest;
+    for line in 0..backlog.len() {
+        let mut state = backlog[line];
+        let mut costs = [0; PART];
+        if line < outer.len() {
+            let mask = outer[line];
+            for n in 0..PART {
+                costs[n] = inner[n] & mask;
+            }
+            costs = simd.ones(costs);
+            for n in 0..PART {
+                costs[n] = costs[n].max(empty);
+            }
+        }
+        for n in 0..PART {
+            state[n] = state[n].saturating_sub(elapsed) + costs[n];
+            most[n] = most[n].max(state[n]);
+        }
+        backlog[line] = state;
+    }
+    *slowest = most;
+}
+
+/// The first words, and zeros where there are none.
+#[inline(always)]
+fn part(words: &[u16]) -> Costs {
+    let mut part = [0; PART];
+    if words.len() >= PART {
+        part.copy_from_slice(&words[..PART]);
+    } else {
+        part[..words.len()].copy_from_slice(words);
+    }
+    part
+}
+
+#[inline(always)]
+fn largest(words: &Costs) -> u16 {
+    let mut largest = 0;
+    for n in 0..PART {
+        largest = words[n].max(largest);
+    }
+    largest
+}
+
+/// One chunk for elements of a line: `backlog ← max(backlog − elapsed, 0) + cost`, and the largest
+/// so far.
+#[inline(always)]
+fn receive(backlog: &mut [u16], costs: &Costs, elapsed: u16, slowest: &mut Costs) {
+    if backlog.len() == PART {
+        let backlog = &mut backlog[..PART];
+        for n in 0..PART {
+            backlog[n] = backlog[n].saturating_sub(elapsed) + costs[n];
+            slowest[n] = backlog[n].max(slowest[n]);
+        }
+    } else {
+        for n in 0..backlog.len() {
+            backlog[n] = backlog[n].saturating_sub(elapsed) + costs[n];
+            slowest[n] = backlog[n].max(slowest[n]);
+        }
     }
 }

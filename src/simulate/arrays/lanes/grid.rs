@@ -1,5 +1,7 @@
 //! The state of the processing elements, kept relative to the chunks that they receive.
 
+#![allow(clippy::needless_range_loop, reason = "plain loops are inlined for any instruction set")]
+
 /// Which elements of a grid receive their chunks together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Sync {
@@ -19,9 +21,10 @@ pub(super) enum Sync {
 /// cycles of a chunk.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Grid {
-    inner: usize,
+    /// Outer line by outer line.
     backlog: Vec<u16>,
-    /// By sync unit (element or line): when its last chunk was sent, and how long before the next.
+    /// By sync unit (element, line or grid): when its last chunk was sent, and how long before the
+    /// next.
     sent: Vec<u64>,
     elapsed: Vec<u16>,
     slowest: Vec<u16>,
@@ -34,8 +37,11 @@ pub(super) struct Grid {
 impl Grid {
     /// An idle grid.
     pub(super) fn reset(&mut self, outer: usize, inner: usize, sync: Sync, lookahead: usize) {
-        let units = if sync == Sync::Each { outer * inner } else { outer };
-        self.inner = inner;
+        let units = match sync {
+            Sync::Each => outer * inner,
+            Sync::Line => outer,
+            Sync::All => 1,
+        };
         for (state, len) in [
             (&mut self.backlog, outer * inner),
             (&mut self.elapsed, units),
@@ -53,41 +59,66 @@ impl Grid {
     }
 
     /// Sends one chunk that occupies the elements for `costs` cycles, outer line by outer line.
-    pub(super) fn send(&mut self, costs: &[u16], sync: Sync, interval: u64) {
-        let units = self.sent.len();
+    #[inline(always)]
+    pub(super) fn send(&mut self, costs: &[u16], interval: u64) {
+        if self.sent.len() < self.backlog.len() {
+            let line = self.backlog.len() / self.sent.len();
+            return self.send_to_units(interval, |unit, backlog, elapsed| {
+                receive(backlog, &costs[unit * line..][..line], elapsed)
+            });
+        }
+        self.advance(interval);
+        let elements = self.backlog.len();
+        let (backlog, elapsed) = (&mut self.backlog[..elements], &self.elapsed[..elements]);
+        let (slowest, costs) = (&mut self.slowest[..elements], &costs[..elements]);
+        for n in 0..elements {
+            backlog[n] = backlog[n].saturating_sub(elapsed[n]) + costs[n];
+            slowest[n] = backlog[n];
+        }
+        self.finish();
+    }
+
+    /// Sends one chunk to units of several elements. `receive` is given the number of a unit, its
+    /// backlogs and the time since its last chunk; it takes the time off the backlogs, adds the
+    /// cycles of the chunk, and returns the largest.
+    #[inline(always)]
+    pub(super) fn send_to_units(
+        &mut self,
+        interval: u64,
+        mut receive: impl FnMut(usize, &mut [u16], u16) -> u16,
+    ) {
+        self.advance(interval);
+        let line = self.backlog.len() / self.sent.len();
+        for unit in 0..self.sent.len() {
+            let backlog = &mut self.backlog[unit * line..][..line];
+            self.slowest[unit] = receive(unit, backlog, self.elapsed[unit]);
+        }
+        self.finish();
+    }
+
+    /// Works out when the next chunk is sent.
+    #[inline(always)]
+    fn advance(&mut self, interval: u64) {
         // The first chunk is sent at once.
         let interval = if self.started { interval } else { 0 };
         self.started = true;
+        let units = self.sent.len();
+        let finished = &self.finished[self.slot * units..][..units];
+        for unit in 0..units {
+            let sent = self.sent[unit];
+            let next = sent.saturating_add(interval).max(finished[unit]);
+            self.elapsed[unit] = (next - sent).min(u16::MAX.into()) as u16;
+            self.sent[unit] = next;
+        }
+    }
+
+    /// Notes when the chunk just received is finished.
+    #[inline(always)]
+    fn finish(&mut self) {
+        let units = self.sent.len();
         let finished = &mut self.finished[self.slot * units..][..units];
-        for ((sent, elapsed), &finished) in
-            self.sent.iter_mut().zip(&mut self.elapsed).zip(&*finished)
-        {
-            let next = sent.saturating_add(interval).max(finished);
-            *elapsed = u16::try_from(next - *sent).unwrap_or(u16::MAX);
-            *sent = next;
-        }
-        if sync == Sync::Each {
-            let elements = self.backlog.iter_mut().zip(costs).zip(&self.elapsed);
-            for (((backlog, &cost), &elapsed), slowest) in elements.zip(&mut self.slowest) {
-                *backlog = backlog.saturating_sub(elapsed) + cost;
-                *slowest = *backlog;
-            }
-        } else {
-            let lines =
-                self.backlog.chunks_exact_mut(self.inner).zip(costs.chunks_exact(self.inner));
-            for ((backlog, costs), (&elapsed, slowest)) in
-                lines.zip(self.elapsed.iter().zip(&mut self.slowest))
-            {
-                *slowest = receive(backlog, costs, elapsed);
-            }
-        }
-        if sync == Sync::All {
-            let slowest = self.slowest.iter().copied().max().unwrap_or(0);
-            self.slowest.fill(slowest);
-        }
-        for ((finished, &sent), &slowest) in finished.iter_mut().zip(&self.sent).zip(&self.slowest)
-        {
-            *finished = sent + u64::from(slowest);
+        for unit in 0..units {
+            finished[unit] = self.sent[unit] + u64::from(self.slowest[unit]);
         }
         self.slot = if (self.slot + 1) * units == self.finished.len() { 0 } else { self.slot + 1 };
     }
@@ -99,12 +130,13 @@ impl Grid {
     }
 }
 
-/// One chunk for one line: `backlog ← max(backlog − elapsed, 0) + cost`; returns the largest.
+/// One chunk for one unit: `backlog ← max(backlog − elapsed, 0) + cost`; returns the largest.
+#[inline(always)]
 fn receive(backlog: &mut [u16], costs: &[u16], elapsed: u16) -> u16 {
-    let mut slowest = 0;
-    for (backlog, &cost) in backlog.iter_mut().zip(costs) {
-        *backlog = backlog.saturating_sub(elapsed) + cost;
-        slowest = (*backlog).max(slowest);
+    let (mut slowest, costs) = (0, &costs[..backlog.len()]);
+    for n in 0..backlog.len() {
+        backlog[n] = backlog[n].saturating_sub(elapsed) + costs[n];
+        slowest = backlog[n].max(slowest);
     }
     slowest
 }

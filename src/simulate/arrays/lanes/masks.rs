@@ -16,6 +16,7 @@ pub struct Masks {
 
 impl Masks {
     /// Cuts `map` into chunks of `chunk` (1 to 64) columns and tiles of `lanes` rows.
+    #[inline(always)]
     pub fn fill(&mut self, map: &Bitmap, chunk: usize, lanes: usize) {
         self.lanes = lanes;
         self.pieces = chunk.div_ceil(16);
@@ -25,6 +26,14 @@ impl Masks {
         self.words.resize(tiles * self.chunks * self.pieces * lanes, 0);
         for row in 0..map.rows() {
             let tile = row / lanes * self.chunks;
+            if chunk == 16 {
+                let (blocks, first) = (map.row(row), tile * lanes + row % lanes);
+                for index in 0..self.chunks {
+                    let bits = blocks[index / 4] >> (16 * (index % 4));
+                    self.words[first + index * lanes] = bits as u16;
+                }
+                continue;
+            }
             for index in 0..self.chunks {
                 let first = index * chunk;
                 let bits = bits(map.row(row), first, chunk.min(map.columns() - first));
@@ -36,14 +45,16 @@ impl Masks {
         }
     }
 
-    /// The pieces of a chunk, each a slice with a word per lane.
-    pub fn chunk(&self, tile: usize, chunk: usize) -> impl Iterator<Item = &[u16]> + Clone {
+    /// The pieces of a chunk one after the other, each with a word per lane.
+    #[inline(always)]
+    pub fn words(&self, tile: usize, chunk: usize) -> &[u16] {
         let len = self.pieces * self.lanes;
-        self.words[(tile * self.chunks + chunk) * len..][..len].chunks_exact(self.lanes)
+        &self.words[(tile * self.chunks + chunk) * len..][..len]
     }
 }
 
 /// `len` (1 to 64) bits of a row from `start`.
+#[inline(always)]
 fn bits(row: &[u64], start: usize, len: usize) -> u64 {
     let (block, shift) = (start / 64, start % 64);
     let mut bits = row[block] >> shift;
@@ -65,12 +76,13 @@ mod tests {
         }
         let mut masks = Masks::default();
         masks.fill(&map, 40, 2);
-        let lane =
-            |chunk: usize| -> Vec<u16> { masks.chunk(1, chunk).map(|piece| piece[0]).collect() };
+        let lane = |chunk: usize| -> Vec<u16> {
+            masks.words(1, chunk).iter().step_by(2).copied().collect()
+        };
         assert_eq!(lane(0), [1, 0, 1 << 7]);
         assert_eq!(lane(1), [1, 1 << 7 | 1 << 8, 1 << 7]);
         assert_eq!(lane(2), [0, 0, 0]);
         assert_eq!(lane(3), [1 | 1 << 9, 0, 0]);
-        assert!(masks.chunk(0, 0).flatten().all(|&word| word == 0));
+        assert!(masks.words(0, 0).iter().all(|&word| word == 0));
     }
 }

@@ -20,6 +20,7 @@ use masks::Masks;
 
 use crate::error::{Error, Result};
 use crate::hardware::{Lanes, Operand, SyncGroup, ZeroHandling, Zeros};
+use crate::kernels::{Portable, Simd};
 use crate::mapping::{Accesses, LayerProblem};
 use crate::simulate::Macs;
 use crate::simulate::arrays::{ArrayCounts, Pairs};
@@ -115,7 +116,8 @@ impl LanesModel {
             }
             Skip { activations: false, weights: true } => {
                 let line = Line::weights(lanes, &sizes);
-                Cycles::Fixed(line.cycles(lanes, weights, &mut LanesScratch::default()))
+                let scratch = &mut LanesScratch::default();
+                Cycles::Fixed(line.cycles(Portable, lanes, weights, scratch))
             }
             _ if wide => Cycles::Reference(weights.to_vec()),
             Skip { activations: true, weights: false } => Cycles::Activations,
@@ -142,14 +144,20 @@ impl LanesModel {
     }
 
     /// Cycles of one image.
-    pub fn cycles(&self, activations: &[Bitmap], scratch: &mut LanesScratch) -> u64 {
+    #[inline(always)]
+    pub(crate) fn cycles(
+        &self,
+        simd: impl Simd,
+        activations: &[Bitmap],
+        scratch: &mut LanesScratch,
+    ) -> u64 {
         let Self { lanes, sizes, .. } = self;
         match &self.cycles {
             Cycles::Fixed(cycles) => *cycles,
             Cycles::Activations => {
-                Line::activations(lanes, sizes).cycles(lanes, activations, scratch)
+                Line::activations(lanes, sizes).cycles(simd, lanes, activations, scratch)
             }
-            Cycles::Both(weights) => both_cycles(lanes, sizes, activations, weights, scratch),
+            Cycles::Both(weights) => both_cycles(simd, lanes, sizes, activations, weights, scratch),
             Cycles::Reference(weights) => {
                 reference_cycles(lanes, self.skip, sizes, activations, weights)
             }
@@ -157,8 +165,10 @@ impl LanesModel {
     }
 
     /// Counts one image with these pairs and multiply-accumulates.
-    pub fn count(
+    #[inline(always)]
+    pub(crate) fn count(
         &self,
+        simd: impl Simd,
         activations: &[Bitmap],
         pairs: &Pairs,
         macs: Macs,
@@ -166,7 +176,7 @@ impl LanesModel {
     ) -> ArrayCounts {
         let (buffers, metadata_bits) = self.buffer_bits(activations);
         ArrayCounts {
-            cycles: self.cycles(activations, scratch),
+            cycles: self.cycles(simd, activations, scratch),
             macs,
             buffers,
             register_bits: self.register_bits(pairs, macs),
@@ -179,6 +189,7 @@ impl LanesModel {
     /// A chunk of activations is read once per row and tile of output channels and broadcast along
     /// the row, one of weights once per column and tile of pixels. An operand that is skipped is
     /// stored with its bitmap: its nonzero words are read, and `chunk` bits of metadata.
+    #[inline(always)]
     fn buffer_bits(&self, activations: &[Bitmap]) -> (Accesses, u64) {
         let (sizes, bits) = (&self.sizes, &self.problem.bits);
         let [groups, pixels, channels, reduction] =

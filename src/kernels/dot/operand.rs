@@ -1,0 +1,190 @@
+//! Operands of products that are summed in 32 bits, and the tiles that every instruction set
+//! multiplies them by.
+//!
+//! Sums are modular: right whenever the exact sum fits 32 bits, whatever a partial sum does.
+
+#![allow(clippy::needless_range_loop, reason = "plain loops are inlined for any instruction set")]
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+/// Output channels of a vector of sums.
+pub(crate) const LANES: usize = 16;
+/// Vectors side by side in a tile, at most.
+pub(crate) const VECTORS: usize = 3;
+/// Pixels of a tile, at most.
+pub(crate) const PIXELS: usize = 8;
+
+/// One sum for each channel of a vector.
+pub(crate) type Vector = [i32; LANES];
+
+/// 16-bit words of as many lanes.
+pub(crate) type Halves = [u16; LANES];
+
+/// The sums of a tile: pixel by pixel, vector by vector.
+#[derive(Clone, Copy, Default, Debug)]
+#[repr(align(64))]
+pub(crate) struct Sums(pub [[Vector; VECTORS]; PIXELS]);
+
+/// An activation as it is multiplied: `u8` by `i8`, `i16` by `i16`.
+pub(crate) trait Operand: Copy + Debug + Send + Sync + 'static {
+    /// Smallest and largest activation.
+    const RANGE: [i64; 2];
+
+    /// The weights that go with it.
+    type Weight: Copy + Debug + Default + Send + Sync + 'static;
+
+    /// Neighbours that one step multiplies and sums: those of four bytes.
+    const GROUP: usize = 4 / size_of::<Self>();
+
+    /// The activation `raw`, which fits.
+    fn from_raw(raw: i64) -> Self;
+    /// The weight `raw`, if it fits.
+    fn weight(raw: i64) -> Option<Self::Weight>;
+    /// The product.
+    fn times(self, weight: Self::Weight) -> i32;
+}
+
+macro_rules! operands {
+    ($($activation:ident $weight:ident),*) => {
+        $(impl Operand for $activation {
+            type Weight = $weight;
+
+            const RANGE: [i64; 2] = [$activation::MIN as i64, $activation::MAX as i64];
+
+            #[inline(always)]
+            fn from_raw(raw: i64) -> Self {
+                raw as $activation
+            }
+
+            fn weight(raw: i64) -> Option<$weight> {
+                raw.try_into().ok()
+            }
+
+            #[inline(always)]
+            fn times(self, weight: $weight) -> i32 {
+                i32::from(self) * i32::from(weight)
+            }
+        })*
+    };
+}
+
+operands!(u8 i8, i16 i16);
+
+/// Distances of the groups of operands from a pixel's base, step by step.
+#[derive(Clone, Debug)]
+pub(crate) struct Steps {
+    offsets: Vec<u32>,
+    last: usize,
+}
+
+impl Steps {
+    /// Steps with these offsets.
+    pub fn new(offsets: Vec<u32>) -> Self {
+        let last = offsets.iter().max().map_or(0, |&last| last as usize);
+        Self { offsets, last }
+    }
+
+    /// Number of steps.
+    pub fn len(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// All of them.
+    pub fn all(&self) -> StepRange<'_> {
+        StepRange { offsets: &self.offsets, last: self.last }
+    }
+
+    /// Some of them.
+    #[inline(always)]
+    pub fn range(&self, range: Range<usize>) -> StepRange<'_> {
+        StepRange { offsets: &self.offsets[range], last: self.last }
+    }
+}
+
+/// Consecutive [`Steps`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StepRange<'a> {
+    offsets: &'a [u32],
+    last: usize,
+}
+
+impl<'a> StepRange<'a> {
+    /// The offsets.
+    #[inline(always)]
+    pub fn offsets(self) -> &'a [u32] {
+        self.offsets
+    }
+
+    /// The offsets of steps whose groups, from any of `bases`, lie inside of `input`, with weights
+    /// for `vectors` vectors.
+    ///
+    /// Panics if any does not.
+    #[inline(always)]
+    pub fn checked<T: Operand>(
+        self,
+        input: &[T],
+        bases: &[usize],
+        weights: &[T::Weight],
+        vectors: usize,
+    ) -> &'a [u32] {
+        let base = bases.iter().fold(0, |last, &base| last.max(base));
+        assert!(base + self.last + T::GROUP <= input.len(), "operands inside of the map");
+        assert!(weights.len() >= self.offsets.len() * vectors * LANES * T::GROUP, "all weights");
+        self.offsets
+    }
+}
+
+/// An instruction set.
+pub(crate) trait Simd: Copy {
+    /// Pixels of its tiles, at most [`PIXELS`].
+    const PIXELS: usize;
+    /// Vectors of its tiles, at most [`VECTORS`].
+    const VECTORS: usize;
+
+    /// For each base the sums, over the steps, of the products of the operands of `input` at
+    /// base + offset with the weights `[step][vector][lane][operand of the group]`.
+    ///
+    /// Panics if an operand lies outside of `input`, or there are too few weights, or too many
+    /// bases or vectors.
+    fn tile<T: Operand>(
+        self,
+        input: &[T],
+        bases: &[usize],
+        steps: StepRange<'_>,
+        weights: &[T::Weight],
+        vectors: usize,
+        sums: &mut Sums,
+    );
+
+    /// Number of ones of each word.
+    #[inline(always)]
+    fn ones(self, mut words: Halves) -> Halves {
+        for n in 0..LANES {
+            let word = words[n];
+            let pairs = word - (word >> 1 & 0x5555);
+            let nibbles = (pairs & 0x3333) + (pairs >> 2 & 0x3333);
+            let bytes = (nibbles + (nibbles >> 4)) & 0x0f0f;
+            words[n] = (bytes + (bytes >> 8)) & 0x1f;
+        }
+        words
+    }
+
+    /// The low bits of `bits`, one by one, where `mask` has ones; zeros elsewhere.
+    #[inline(always)]
+    fn deposit(self, bits: u64, mask: u64) -> u64 {
+        let (mut bits, mut left, mut deposited) = (bits, mask, 0);
+        while left != 0 {
+            deposited |= (left & left.wrapping_neg()) * (bits & 1);
+            bits >>= 1;
+            left &= left - 1;
+        }
+        deposited
+    }
+}
+
+/// Work that is compiled once per instruction set.
+pub(crate) trait Work {
+    /// Does it; must be `#[inline(always)]`.
+    fn run<S: Simd>(self, simd: S);
+}

@@ -1,0 +1,464 @@
+//! From vectors of 32-bit accumulators to output words, counting what happens to them: the three
+//! requantizers on lanes, anything else word by word.
+
+#![allow(clippy::needless_range_loop, reason = "lanes of several arrays are indexed in step")]
+
+use crate::kernels::dot::{LANES, Sums, Vector};
+use crate::kernels::events::count;
+use crate::kernels::narrow::NarrowCast;
+use crate::kernels::output::{LaneSums, Output};
+use crate::kernels::{LayerDraws, Mac, SiteEvents};
+use crate::numeric::{Cast, Overflow, Requantizer, Scheme};
+use crate::tensor::{Word, Words, with_words};
+
+/// The epilogue of a layer whose accumulators never overflow and, like its words, fit 32 bits.
+#[derive(Clone, Debug)]
+pub(crate) struct Requantize {
+    rounding: Rounding,
+    /// By vector.
+    ends: Vec<Ends>,
+    /// Smallest accumulator that the activation function does not cut off before the cast.
+    floor: i32,
+    /// Bounds of the activation function, and whether they cut anything off.
+    clamp: [i32; 2],
+    clamps: bool,
+    overflow: Overflow,
+    output: Output,
+    channels: usize,
+}
+
+/// Lane by lane what a sum starts with, and the range of the words.
+#[derive(Clone, Copy, Debug)]
+struct Ends {
+    start: Vector,
+    low: Vector,
+    high: Vector,
+}
+
+impl Ends {
+    fn contains_zero(&self) -> bool {
+        self.low.iter().all(|&low| low <= 0) && self.high.iter().all(|&high| high >= 0)
+    }
+}
+
+/// How lanes are rounded, by vector.
+#[derive(Clone, Debug)]
+enum Rounding {
+    Shift(Vec<Shift>),
+    Multiplier(Vec<Multiplier>),
+    Float(Vec<[f32; LANES]>),
+    /// Word by word.
+    Words,
+}
+
+/// `(value · 2^left + bias) >> right`; see [`NarrowCast`].
+#[derive(Clone, Copy, Default, Debug)]
+struct Shift {
+    left: Vector,
+    right: Vector,
+    positive: Vector,
+    negative: Vector,
+    even: Vector,
+}
+
+/// `value · 2^left · multiplier · 2^(−31 − right)`, rounded as [`Scheme::MultiplierShift`].
+#[derive(Clone, Copy, Default, Debug)]
+struct Multiplier {
+    left: Vector,
+    multiplier: Vector,
+    right: Vector,
+    half: Vector,
+}
+
+/// What happened to the words of a run, lane by lane.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Tally {
+    over: [u32; LANES],
+    under: [u32; LANES],
+    largest: [u32; LANES],
+}
+
+impl Tally {
+    /// Adds it to `events` of output words under `overflow`.
+    pub fn add_to(&self, events: &mut SiteEvents, overflow: Overflow) {
+        let total = |lanes: &[u32]| lanes.iter().copied().map(u64::from).sum();
+        count(&mut events.output, overflow, total(&self.over), total(&self.under));
+        let largest = self.largest.iter().copied().max().unwrap_or(0);
+        events.largest_accumulator = events.largest_accumulator.max(largest.into());
+    }
+}
+
+/// Where a vector of words goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    /// Number of the vector in the layer.
+    pub vector: usize,
+    /// Number of the vector in the tile.
+    pub of_tile: usize,
+    /// Pixels of the tile.
+    pub pixels: usize,
+    /// Number of the first word in the layer.
+    pub first: usize,
+    /// Words of a vector, at most [`LANES`].
+    pub lanes: usize,
+}
+
+impl Requantize {
+    /// The epilogue of `mac`, whose accumulators have a magnitude of at most `largest`. The lanes
+    /// of each vector are output channels, or of none; `start` is added to their sums.
+    pub fn new(
+        mac: &Mac<'_>,
+        vectors: &[[Option<usize>; LANES]],
+        start: impl Fn(usize) -> i32,
+        largest: u128,
+    ) -> Self {
+        let epilogue = &mac.spec.epilogue;
+        let (low, high) = epilogue.clamp.unwrap_or((i64::MIN, i64::MAX));
+        let of_channel = |channel| epilogue.of_channel(mac.requantizers, channel).requantizer;
+        let range = |channel| match of_channel(channel).map(|r| (r.range(), r.scheme())) {
+            Some(([low, high], Scheme::Shift { output, .. })) => [low.max(range(output)[0]), high],
+            Some((range, _)) => range,
+            None => range(epilogue.cast),
+        };
+        let ends: Vec<Ends> = vectors
+            .iter()
+            .map(|channels| Ends {
+                start: lanes(channels, 0, &start),
+                low: lanes(channels, 0, |channel| narrow(range(channel)[0])),
+                high: lanes(channels, 0, |channel| narrow(range(channel)[1])),
+            })
+            .collect();
+        let clamp = [low, high].map(narrow);
+        let clamps = |ends: &Ends| {
+            ends.low.iter().any(|&l| l < clamp[0]) || ends.high.iter().any(|&h| h > clamp[1])
+        };
+        let rounding = if !ends.iter().all(|ends| ends.contains_zero()) {
+            None
+        } else {
+            Rounding::new(
+                epilogue.cast,
+                vectors,
+                of_channel,
+                mac.spec.accumulator.to().frac(),
+                largest,
+            )
+        };
+        Self {
+            rounding: rounding.unwrap_or(Rounding::Words),
+            floor: if epilogue.rectifies() { 0 } else { i32::MIN },
+            clamp,
+            clamps: ends.iter().any(clamps),
+            ends,
+            overflow: epilogue.cast.overflow(),
+            output: Output::new(mac),
+            channels: mac.geometry.output.channels,
+        }
+    }
+
+    /// How words overflow.
+    pub fn overflow(&self) -> Overflow {
+        self.overflow
+    }
+
+    /// Turns the sums of a vector into its words.
+    #[inline(always)]
+    pub fn apply(
+        &self,
+        sums: &mut Sums,
+        place: Place,
+        draws: LayerDraws,
+        tally: &mut Tally,
+        events: &mut SiteEvents,
+    ) {
+        match &self.rounding {
+            Rounding::Shift(by_vector) => {
+                let Shift { left, right, positive, negative, even } = &by_vector[place.vector];
+                self.lanes(sums, place, tally, |value| {
+                    let mut rounded = [0; LANES];
+                    for n in 0..LANES {
+                        let bias = if value[n] < 0 { negative[n] } else { positive[n] };
+                        let odd = (value[n] >> (right[n] & 31)) & even[n];
+                        let sum = (value[n] << (left[n] & 31)).wrapping_add(bias + odd);
+                        rounded[n] = sum >> (right[n] & 31);
+                    }
+                    (rounded, [0; LANES])
+                });
+            }
+            Rounding::Multiplier(by_vector) => {
+                let Multiplier { left, multiplier, right, half } = &by_vector[place.vector];
+                self.lanes(sums, place, tally, |value| {
+                    let (mut rounded, mut cut) = ([0; LANES], [0; LANES]);
+                    for n in 0..LANES {
+                        let wide = i64::from(value[n]) << (left[n] & 31);
+                        let shifted = wide.max(i32::MIN.into()).min(i32::MAX.into());
+                        cut[n] = u32::from(wide != shifted);
+                        let product = i64::from(shifted as i32) * i64::from(multiplier[n]);
+                        let high = (product + (1 << 30)) >> 31;
+                        let bias =
+                            i64::from(half[n]) - (i64::from(high < 0) & i64::from(half[n] != 0));
+                        rounded[n] = ((high + bias) >> (right[n] & 31)) as i32;
+                    }
+                    (rounded, cut)
+                });
+            }
+            Rounding::Float(by_vector) => {
+                let scale = &by_vector[place.vector];
+                self.lanes(sums, place, tally, |value| {
+                    let mut rounded = [0; LANES];
+                    for n in 0..LANES {
+                        rounded[n] = nearest(value[n] as f32 * scale[n]);
+                    }
+                    (rounded, [0; LANES])
+                });
+            }
+            Rounding::Words => self.word_by_word(sums, place, draws, events),
+        }
+    }
+
+    /// What `round` rounds; it also flags lanes that overflowed before.
+    #[inline(always)]
+    fn lanes(
+        &self,
+        sums: &mut Sums,
+        place: Place,
+        tally: &mut Tally,
+        round: impl Fn(&Vector) -> (Vector, [u32; LANES]),
+    ) {
+        let Ends { start, low, high } = self.ends[place.vector];
+        let Tally { mut over, mut under, mut largest } = *tally;
+        for pixel in 0..place.pixels {
+            let mut value = sums.0[pixel][place.of_tile];
+            for n in 0..LANES {
+                value[n] = value[n].wrapping_add(start[n]);
+                largest[n] = largest[n].max(value[n].unsigned_abs());
+                value[n] = value[n].max(self.floor);
+            }
+            let (rounded, cut) = round(&value);
+            for n in 0..LANES {
+                let word = rounded[n].max(low[n]).min(high[n]);
+                over[n] += u32::from(word != rounded[n]) | cut[n];
+                under[n] += u32::from(value[n] != 0) & u32::from(rounded[n] == 0) & !cut[n];
+                value[n] = word;
+            }
+            if self.clamps {
+                for n in 0..LANES {
+                    value[n] = value[n].max(self.clamp[0]).min(self.clamp[1]);
+                }
+            }
+            sums.0[pixel][place.of_tile] = value;
+        }
+        *tally = Tally { over, under, largest };
+    }
+
+    #[inline(never)]
+    fn word_by_word(
+        &self,
+        sums: &mut Sums,
+        place: Place,
+        draws: LayerDraws,
+        events: &mut SiteEvents,
+    ) {
+        let start = &self.ends[place.vector].start;
+        for pixel in 0..place.pixels {
+            let sums = &mut sums.0[pixel][place.of_tile];
+            let mut result = LaneSums::<LANES>::new(&[0; LANES]);
+            for n in 0..LANES {
+                result.raw[n] = sums[n].wrapping_add(start[n]).into();
+            }
+            result.total = result.raw;
+            let first = place.first + pixel * self.channels;
+            let mut raw = [0; LANES];
+            self.output.emit(&result, &mut raw[..place.lanes], first, draws, events);
+            *sums = raw.map(|raw| raw as i32);
+        }
+    }
+
+    /// Writes the words of a vector to their place in the layer's.
+    #[inline(always)]
+    pub fn write(&self, sums: &Sums, place: Place, words: &mut Words) {
+        with_words!(words.buffer_mut(), words => {
+            for pixel in 0..place.pixels {
+                let vector = &sums.0[pixel][place.of_tile];
+                let slots = &mut words[place.first + pixel * self.channels..][..place.lanes];
+                if place.lanes == LANES {
+                    let slots = &mut slots[..LANES];
+                    for n in 0..LANES {
+                        slots[n] = Word::from_raw(vector[n].into());
+                    }
+                } else {
+                    for n in 0..place.lanes {
+                        slots[n] = Word::from_raw(vector[n].into());
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// Beyond any word that a float requantizer's lanes give.
+pub(crate) const FAR: i32 = 1 << 22;
+
+/// The nearest integer, halves to even, of a number, which is held to ±[`FAR`].
+///
+/// Added to 1.5 · 2^23, whose unit in the last place is 1, a number up to 2^22 is rounded to an
+/// integer by the sum itself, whose low bits it is.
+#[inline(always)]
+pub(crate) fn nearest(value: f32) -> i32 {
+    const MAGIC: f32 = (3 << 22) as f32;
+    let far = FAR as f32;
+    let value = if value > far { far } else { value };
+    let value = if value < -far { -far } else { value };
+    (value + MAGIC).to_bits().wrapping_sub(MAGIC.to_bits()) as i32
+}
+
+impl Rounding {
+    /// `None` if lanes of 32 bits do not hold what happens inside.
+    fn new(
+        cast: Cast,
+        vectors: &[[Option<usize>; LANES]],
+        requantizer: impl Fn(usize) -> Option<Requantizer>,
+        frac: i32,
+        largest: u128,
+    ) -> Option<Self> {
+        let channels = || vectors.iter().flatten().flatten().copied();
+        let scheme = |channel| requantizer(channel).map(|requantizer| requantizer.scheme());
+        let shift = |channel| match scheme(channel) {
+            None => Some(Shift32::new(cast, frac, largest)?),
+            Some(Scheme::Shift { acc_frac, output }) => Shift32::new(output, acc_frac, largest),
+            Some(_) => None,
+        };
+        let multiplier = |channel| match scheme(channel) {
+            Some(Scheme::MultiplierShift(scheme)) => Some(scheme).filter(|s| s.multiplier != 0),
+            _ => None,
+        };
+        let float = |channel| match scheme(channel) {
+            Some(Scheme::Float32 { scale, zero_point: 0.0 }) => Some(scale),
+            _ => None,
+        };
+        let near = |channel| {
+            let range = requantizer(channel).map(|requantizer| requantizer.range());
+            range.is_some_and(|range| range.iter().all(|end| end.abs() < i64::from(FAR)))
+        };
+        if channels().all(|channel| shift(channel).is_some()) {
+            let shift = |channel: usize| shift(channel).unwrap_or_default();
+            return Some(Self::Shift(
+                vectors
+                    .iter()
+                    .map(|channels| Shift {
+                        left: lanes(channels, 0, |c| shift(c).left),
+                        right: lanes(channels, 0, |c| shift(c).right),
+                        positive: lanes(channels, 0, |c| shift(c).positive),
+                        negative: lanes(channels, 0, |c| shift(c).negative),
+                        even: lanes(channels, 0, |c| shift(c).even),
+                    })
+                    .collect(),
+            ));
+        }
+        if channels().all(|channel| multiplier(channel).is_some()) {
+            let part = |channel: usize, part: fn(u32, u32, i32) -> i32| {
+                multiplier(channel).map_or(0, |s| part(s.left, s.right, s.multiplier))
+            };
+            return Some(Self::Multiplier(
+                vectors
+                    .iter()
+                    .map(|channels| Multiplier {
+                        left: lanes(channels, 0, |c| part(c, |left, _, _| left as i32)),
+                        multiplier: lanes(channels, 0, |c| part(c, |_, _, multiplier| multiplier)),
+                        right: lanes(channels, 0, |c| part(c, |_, right, _| right as i32)),
+                        half: lanes(channels, 0, |c| {
+                            part(c, |_, right, _| ((1_i64 << right) >> 1) as i32)
+                        }),
+                    })
+                    .collect(),
+            ));
+        }
+        if channels().all(|channel| float(channel).is_some() && near(channel)) {
+            let scale = |channel: usize| float(channel).unwrap_or(0.0);
+            return Some(Self::Float(
+                vectors.iter().map(|channels| lanes(channels, 0.0, scale)).collect(),
+            ));
+        }
+        None
+    }
+}
+
+/// A saturating [`NarrowCast`] on 32 bits, before it saturates.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Shift32 {
+    left: i32,
+    right: i32,
+    positive: i32,
+    negative: i32,
+    even: i32,
+}
+
+impl Shift32 {
+    /// For values with `frac` fractional bits and a magnitude of at most `largest`, if 32 bits hold
+    /// what happens inside.
+    pub fn new(cast: Cast, frac: i32, largest: u128) -> Option<Self> {
+        if !matches!(cast.overflow(), Overflow::Saturate | Overflow::SaturateSymmetric) {
+            return None;
+        }
+        let narrow = NarrowCast::new(cast, frac, largest)?;
+        let room = largest.checked_shl(narrow.left)?;
+        if narrow.left > 30 || narrow.right > 30 || room >= 1 << 30 {
+            return None;
+        }
+        Some(Self {
+            left: narrow.left as i32,
+            right: narrow.right as i32,
+            positive: narrow.positive as i32,
+            negative: narrow.negative as i32,
+            even: narrow.even as i32,
+        })
+    }
+
+    /// Whether values have the binary point of the words.
+    pub fn is_identity(&self) -> bool {
+        self.left == 0 && self.right == 0
+    }
+
+    /// The value at the binary point of the word, rounded.
+    #[inline(always)]
+    pub fn round(&self, value: i32) -> i32 {
+        let bias = if value < 0 { self.negative } else { self.positive };
+        let odd = (value >> (self.right & 31)) & self.even;
+        (value << (self.left & 31)).wrapping_add(bias + odd) >> (self.right & 31)
+    }
+}
+
+/// Smallest and largest word of a saturating cast.
+pub(crate) fn range(cast: Cast) -> [i64; 2] {
+    let (min, max) = (cast.to().min(), cast.to().max());
+    let symmetric = cast.overflow() == Overflow::SaturateSymmetric && cast.to().is_signed();
+    let low = if symmetric { -max } else { min };
+    [low, max].map(|end| end.clamp(i64::MIN.into(), i64::MAX.into()) as i64)
+}
+
+/// The nearest 32-bit word.
+pub(crate) fn narrow(end: i64) -> i32 {
+    end.clamp(i32::MIN.into(), i32::MAX.into()) as i32
+}
+
+fn lanes<T: Copy>(
+    channels: &[Option<usize>; LANES],
+    rest: T,
+    value: impl Fn(usize) -> T,
+) -> [T; LANES] {
+    channels.map(|channel| channel.map_or(rest, &value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_integer_is_that_of_the_standard_library() {
+        let halves = (-4000..4000).map(|n| n as f32 / 2.0);
+        let large = [4_194_303.5, 4_194_304.0, 1e9, 2_097_151.5].into_iter();
+        for value in halves.chain(large.clone()).chain(large.map(|value: f32| -value)) {
+            let held = value.clamp(-(FAR as f32), FAR as f32);
+            assert_eq!(nearest(value), held.round_ties_even() as i32, "{value}");
+        }
+    }
+}

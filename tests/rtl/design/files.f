@@ -1,0 +1,17 @@
+codes_pkg.sv
+round_up.sv
+fit.sv
+cast.sv
+requantize.sv
+requantize_multiplier.sv
+multiply.sv
+accumulate.sv
+mac_step.sv
+bias_cast.sv
+finish.sv
+mac.sv
+skew.sv
+systolic_ws.sv
+lane_element.sv
+lane_group.sv
+lanes.sv
