@@ -184,7 +184,7 @@ mod tests {
         let mut scores = Vec::new();
         for name in ["conv1", "conv2", "fc1", "fc2", "fc3"] {
             let rule = format!(
-                "[[rule]]\nselect = \"{name}.weights\"\nquantizer = {{ kind = \"ternary\" }}\n"
+                "[[rule]]\nselect = \"{name}.weights\"\nquantizer = {{ kind = \"fixed\", format = \"s3\" }}\n"
             );
             let variant = prepared.lower(&base.extended(&rule).unwrap()).unwrap();
             let first = variant.network.layers.iter().position(|l| l.name == name).unwrap();

@@ -281,7 +281,7 @@ fn a_survey_counts_what_runs_count() {
     let surveyed = survey.run_synthetic(3, 0.6, |_| ()).expect("runs");
     let cut = std::cell::Cell::new(0);
     for (array, hardware) in accelerators.iter().enumerate() {
-        for capacity in [1 << 17, 1 << 11] {
+        for capacity in [1 << 17, 1 << 9] {
             let mut hardware = hardware.clone();
             for level in &mut hardware.memory[1..] {
                 level.capacity_bytes = Some(capacity);
