@@ -379,6 +379,29 @@ mod tests {
         assert_eq!(out.to_vec(), [3, 2]);
     }
 
+    /// Sums of ONNX Runtime 1.32's `QLinearAdd` (u8) that come out differently where the products are
+    /// rounded or centred words multiplied: scale and zero point of a, b and y, then a, b and y.
+    #[test]
+    fn float32_sums_are_those_of_the_runtime() {
+        let cases = [
+            ([0.0825, 0.0827, 0.0564], [161, 73, 250], [67, 73, 113]),
+            ([0.0709, 0.0155, 0.06], [231, 69, 92], [221, 167, 106]),
+            ([0.0826, 0.0385, 0.0234], [71, 178, 148], [49, 155, 33]),
+            ([0.0819, 0.0312, 0.0388], [114, 37, 204], [80, 102, 185]),
+        ];
+        for ([a, b, y], [za, zb, zero_point], [x0, x1, expected]) in cases {
+            let ratios = [a / y, b / y];
+            let sum = ScaledSum::Float32 { ratios, zero_points: [za, zb], zero_point };
+            let clamp = Some((-zero_point, 255 - zero_point));
+            let e = Epilogue { clamp, ..epilogue(9, 0) };
+            let (mut out, mut events) = (zeros(&e, 1), Events::default());
+            let inputs = [words(9, 0, &[x0 - za]), words(9, 0, &[x1 - zb])];
+            scaled_add(&e, &sum, inputs.iter(), &mut out, &mut events);
+            assert_eq!(out.get(0) + zero_point, expected);
+            assert_eq!(sum.of([x0 - za, x1 - zb].into_iter()) + zero_point, expected);
+        }
+    }
+
     /// Two channels of a 1×3 map: channels-last 10 20 11 21 12 22.
     #[test]
     fn flatten_goes_channel_by_channel() {

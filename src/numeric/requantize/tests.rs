@@ -190,3 +190,17 @@ fn float64_rounds_half_away() {
     assert_eq!([15, -15, 1000].map(|acc| fine.apply(acc, 0).raw), [11, -11, 127]);
     assert!(Requantizer::float64(0.0, saturating("s8f0").to()).is_err());
 }
+
+/// Products of ONNX Runtime 1.32's `QLinearMul` (u8) of scales 1/4, 1/2 and 1/4 whose halves go to the
+/// even stored word: zero points of a, b and y, then a, b and y.
+#[test]
+fn a_stored_word_is_rounded_with_its_zero_point() {
+    let cases = [([95, 115, 253], [212, 114, 194]), ([174, 115, 31], [177, 114, 30])];
+    for ([za, zb, zero_point], [a, b, expected]) in cases {
+        let output = "s9f0".parse().unwrap();
+        let requantizer =
+            Requantizer::float32_stored(0.25 * 0.5 / 0.25, zero_point, output).unwrap();
+        let word = requantizer.apply((a - za) * (b - zb), 0).raw;
+        assert_eq!(word as i64 + zero_point, expected);
+    }
+}
