@@ -46,7 +46,7 @@ pub struct Args {
     /// Synthetic operands with these fractions of nonzero weights and activations.
     #[arg(long, value_name = "W,A", value_parser = densities)]
     synthetic: Option<[f64; 2]>,
-    /// Break words: a fault file .toml, or SITE:KIND:RATE[:LAYER], such as weights:flip:1e-4. The
+    /// Break words: a fault file .toml, or `SITE:KIND:RATE[:LAYER]`, such as weights:flip:1e-4. The
     /// report says what that does to words and accuracy.
     #[arg(long, value_name = "FILE|SPEC", conflicts_with = "synthetic")]
     inject: Option<String>,

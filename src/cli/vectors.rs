@@ -41,7 +41,7 @@ pub struct Args {
     /// Synthetic operands with these fractions of nonzero weights and activations.
     #[arg(long, value_name = "W,A", value_parser = densities)]
     synthetic: Option<[f64; 2]>,
-    /// Break words: a fault file .toml, or SITE:KIND:RATE[:LAYER], such as weights:flip:1e-4.
+    /// Break words: a fault file .toml, or `SITE:KIND:RATE[:LAYER]`, such as weights:flip:1e-4.
     #[arg(long, value_name = "FILE|SPEC")]
     inject: Option<String>,
     /// Seed of stochastic rounding and of synthetic operands.

@@ -1,5 +1,5 @@
 //! The datapath of one output word, from operands to word, on its own: what a design's element and
-//! requantizer are held against. The arithmetic is that of [`reference`] and nothing else.
+//! requantizer are held against. The arithmetic is that of [`reference`](mod@reference) and nothing else.
 
 use serde::{Deserialize, Serialize};
 
