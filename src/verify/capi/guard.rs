@@ -141,7 +141,7 @@ pub(super) unsafe fn array<'a, T>(array: *const T, len: u64, argument: &str) -> 
 ///
 /// # Safety
 ///
-/// As [`array`], and nobody else reads or writes it meanwhile.
+/// As [`array`](fn@array), and nobody else reads or writes it meanwhile.
 #[allow(unsafe_code)]
 pub(super) unsafe fn array_mut<'a, T>(
     array: *mut T,
