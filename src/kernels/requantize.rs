@@ -51,13 +51,13 @@ enum Rounding {
     Words,
 }
 
-/// `(value · 2^left + bias) >> right`; see [`NarrowCast`].
+/// `(value · 2^left + bias) >> right`; see [`Shift32`].
 #[derive(Clone, Copy, Default, Debug)]
 struct Shift {
     left: Vector,
     right: Vector,
-    positive: Vector,
-    negative: Vector,
+    bias: Vector,
+    more_below_zero: Vector,
     even: Vector,
 }
 
@@ -172,11 +172,11 @@ impl Requantize {
     ) {
         match &self.rounding {
             Rounding::Shift(by_vector) => {
-                let Shift { left, right, positive, negative, even } = &by_vector[place.vector];
+                let Shift { left, right, bias, more_below_zero, even } = by_vector[place.vector];
                 self.lanes(sums, place, tally, |value| {
                     let mut rounded = [0; LANES];
                     for n in 0..LANES {
-                        let bias = if value[n] < 0 { negative[n] } else { positive[n] };
+                        let bias = bias[n] + ((value[n] >> 31) & more_below_zero[n]);
                         let odd = (value[n] >> (right[n] & 31)) & even[n];
                         let sum = (value[n] << (left[n] & 31)).wrapping_add(bias + odd);
                         rounded[n] = sum >> (right[n] & 31);
@@ -347,8 +347,8 @@ impl Rounding {
                     .map(|channels| Shift {
                         left: lanes(channels, 0, |c| shift(c).left),
                         right: lanes(channels, 0, |c| shift(c).right),
-                        positive: lanes(channels, 0, |c| shift(c).positive),
-                        negative: lanes(channels, 0, |c| shift(c).negative),
+                        bias: lanes(channels, 0, |c| shift(c).bias),
+                        more_below_zero: lanes(channels, 0, |c| shift(c).more_below_zero),
                         even: lanes(channels, 0, |c| shift(c).even),
                     })
                     .collect(),
@@ -387,8 +387,9 @@ impl Rounding {
 pub(crate) struct Shift32 {
     left: i32,
     right: i32,
-    positive: i32,
-    negative: i32,
+    bias: i32,
+    /// Added to the bias of negative values.
+    more_below_zero: i32,
     even: i32,
 }
 
@@ -407,8 +408,8 @@ impl Shift32 {
         Some(Self {
             left: narrow.left as i32,
             right: narrow.right as i32,
-            positive: narrow.positive as i32,
-            negative: narrow.negative as i32,
+            bias: narrow.positive as i32,
+            more_below_zero: (narrow.negative - narrow.positive) as i32,
             even: narrow.even as i32,
         })
     }
@@ -421,7 +422,7 @@ impl Shift32 {
     /// The value at the binary point of the word, rounded.
     #[inline(always)]
     pub fn round(&self, value: i32) -> i32 {
-        let bias = if value < 0 { self.negative } else { self.positive };
+        let bias = self.bias + ((value >> 31) & self.more_below_zero);
         let odd = (value >> (self.right & 31)) & self.even;
         (value << (self.left & 31)).wrapping_add(bias + odd) >> (self.right & 31)
     }

@@ -23,6 +23,8 @@ pub(super) enum Sync {
 pub(super) struct Grid {
     /// Outer line by outer line.
     backlog: Vec<u16>,
+    /// Elements of a sync unit.
+    members: usize,
     /// By sync unit (element, line or grid): when its last chunk was sent, and how long before the
     /// next.
     sent: Vec<u64>,
@@ -32,6 +34,18 @@ pub(super) struct Grid {
     finished: Vec<u64>,
     slot: usize,
     started: bool,
+    /// After the last pass.
+    state: State,
+    earlier: State,
+}
+
+/// Where a grid stands after a pass.
+#[derive(Clone, Default, Debug)]
+struct State {
+    sent: Vec<u64>,
+    /// What decides how it goes on, counted from the last chunk: by unit the backlogs, and when the
+    /// last chunks were finished, the oldest first.
+    relative: Vec<u64>,
 }
 
 impl Grid {
@@ -54,6 +68,7 @@ impl Grid {
             times.clear();
             times.resize(len, 0);
         }
+        self.members = outer * inner / units;
         self.slot = 0;
         self.started = false;
     }
@@ -61,10 +76,10 @@ impl Grid {
     /// Sends one chunk that occupies the elements for `costs` cycles, outer line by outer line.
     #[inline(always)]
     pub(super) fn send(&mut self, costs: &[u16], interval: u64) {
-        if self.sent.len() < self.backlog.len() {
-            let line = self.backlog.len() / self.sent.len();
+        let members = self.members;
+        if members > 1 {
             return self.send_to_units(interval, |unit, backlog, elapsed| {
-                receive(backlog, &costs[unit * line..][..line], elapsed)
+                receive(backlog, &costs[unit * members..][..members], elapsed)
             });
         }
         self.advance(interval);
@@ -87,13 +102,30 @@ impl Grid {
         interval: u64,
         mut receive: impl FnMut(usize, &mut [u16], u16) -> u16,
     ) {
+        if self.sent.len() == 1 {
+            return self.send_to_all(interval, |backlog, elapsed| receive(0, backlog, elapsed));
+        }
         self.advance(interval);
-        let line = self.backlog.len() / self.sent.len();
+        let members = self.members;
         for unit in 0..self.sent.len() {
-            let backlog = &mut self.backlog[unit * line..][..line];
+            let backlog = &mut self.backlog[unit * members..][..members];
             self.slowest[unit] = receive(unit, backlog, self.elapsed[unit]);
         }
         self.finish();
+    }
+
+    /// [`send_to_units`](Self::send_to_units) of a single unit.
+    #[inline(always)]
+    fn send_to_all(&mut self, interval: u64, receive: impl FnOnce(&mut [u16], u16) -> u16) {
+        let interval = if self.started { interval } else { 0 };
+        self.started = true;
+        let (slot, sent) = (self.slot, self.sent[0]);
+        let next = sent.saturating_add(interval).max(self.finished[slot]);
+        let slowest = receive(&mut self.backlog, (next - sent).min(u16::MAX.into()) as u16);
+        self.sent[0] = next;
+        self.slowest[0] = slowest;
+        self.finished[slot] = next + u64::from(slowest);
+        self.slot = if slot + 1 == self.finished.len() { 0 } else { slot + 1 };
     }
 
     /// Works out when the next chunk is sent.
@@ -121,6 +153,44 @@ impl Grid {
             finished[unit] = self.sent[unit] + u64::from(self.slowest[unit]);
         }
         self.slot = if (self.slot + 1) * units == self.finished.len() { 0 } else { self.slot + 1 };
+    }
+
+    /// Forgets the passes before.
+    pub(super) fn begin_passes(&mut self) {
+        self.state.sent.clear();
+        self.state.relative.clear();
+    }
+
+    /// After a pass over the same chunks as the pass before: whether the grid stands where it stood
+    /// after that one. All passes then take it the same time, and `left` more are made up for.
+    #[inline(always)]
+    pub(super) fn repeat(&mut self, left: usize) -> bool {
+        let Self { backlog, members, sent, finished, slot, state, earlier, .. } = self;
+        std::mem::swap(state, earlier);
+        state.sent.clear();
+        state.relative.clear();
+        let (units, members) = (sent.len(), *members);
+        for unit in 0..units {
+            state.sent.push(sent[unit]);
+            for &backlog in &backlog[unit * members..][..members] {
+                state.relative.push(backlog.into());
+            }
+            for at in (*slot..finished.len() / units).chain(0..*slot) {
+                state.relative.push(finished[at * units + unit].saturating_sub(sent[unit]));
+            }
+        }
+        if state.relative != earlier.relative {
+            return false;
+        }
+        for unit in 0..units {
+            let time = (sent[unit] - earlier.sent[unit]).saturating_mul(left as u64);
+            sent[unit] = sent[unit].saturating_add(time);
+            for at in 0..finished.len() / units {
+                let finished = &mut finished[at * units + unit];
+                *finished = finished.saturating_add(time);
+            }
+        }
+        true
     }
 
     /// When the last element is done.
