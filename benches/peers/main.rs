@@ -5,15 +5,22 @@
 //! Every ratio stands behind an assertion that both did the same: equal words or equal counts.
 //! Without `--bench`, as in `cargo test`, nothing is run.
 
+mod ap_fixed;
 mod onnxruntime;
+mod peer;
 mod python;
+mod scalesim;
 mod timing;
 
 use std::path::Path;
 
 type Part = (&'static str, fn(&Path, &Wanted));
 
-const PARTS: [Part; 1] = [("onnxruntime", onnxruntime::compare)];
+const PARTS: [Part; 3] = [
+    ("onnxruntime", onnxruntime::compare),
+    ("ap_fixed", ap_fixed::compare),
+    ("scalesim", scalesim::compare),
+];
 
 /// Rows to measure; all if there are none.
 pub struct Wanted(Vec<String>);
