@@ -211,8 +211,19 @@ impl Patches {
         scratch: &mut PatchScratch,
         bitmaps: &mut [Bitmap],
     ) {
+        self.activation_bitmaps_with(InstructionSet::best(), input, scratch, bitmaps);
+    }
+
+    /// The same with a given instruction set.
+    pub fn activation_bitmaps_with(
+        &self,
+        simd: InstructionSet,
+        input: &Words,
+        scratch: &mut PatchScratch,
+        bitmaps: &mut [Bitmap],
+    ) {
         let nonzero = &mut scratch.nonzero[..];
-        InstructionSet::best().run(Gathering { patches: self, input, nonzero, bitmaps });
+        simd.run(Gathering { patches: self, input, nonzero, bitmaps });
     }
 
     /// Writes the nonzero bits of the pixels of `input`. Those of the padding are never written:
