@@ -217,14 +217,13 @@ pub(super) fn both_cycles(
                         false => [pixels, channels],
                     };
                     let pairs = PairsOfChunk { pieces, outer: outer_words, inner: inner_words };
-                    let used = |line: usize| if line < used_outer { used_inner } else { 0 };
                     if sync == Sync::Each {
                         costs.clear();
                         costs.resize(outer * inner, 0);
-                        for line in 0..outer {
+                        for line in 0..used_outer {
                             for first in (0..inner).step_by(PART) {
                                 let len = PART.min(inner - first);
-                                let of_part = pairs.costs(simd, line, first, used(line), cost);
+                                let of_part = pairs.costs(simd, line, first, used_inner, cost);
                                 let costs = &mut costs[line * inner + first..][..len];
                                 for n in 0..len {
                                     costs[n] = of_part[n];
@@ -234,27 +233,32 @@ pub(super) fn both_cycles(
                         grid.send(costs, lanes.broadcast_interval);
                         continue;
                     }
-                    grid.send_to_units(lanes.broadcast_interval, |unit, backlog, elapsed| {
-                        if whole && pieces == 1 && inner == PART && used_inner == PART {
+                    grid.begin(lanes.broadcast_interval);
+                    for unit in 0..grid.units() {
+                        let (backlog, elapsed) = grid.unit(unit);
+                        let slowest = if whole && pieces == 1 && [inner, used_inner] == [PART; 2] {
                             let outer = &outer_words[unit.min(used_outer)..used_outer];
                             let backlog = backlog.as_chunks_mut::<PART>().0;
                             let inner = part(inner_words);
-                            return whole_lines(simd, backlog, outer, &inner, elapsed, cost.empty);
-                        }
-                        let mut slowest = [0; PART];
-                        for line in 0..backlog.len() / inner {
-                            let mut first = 0;
-                            while first < inner {
-                                let len = PART.min(inner - first);
-                                let backlog = &mut backlog[line * inner + first..][..len];
-                                let costs =
-                                    pairs.costs(simd, unit + line, first, used(unit + line), cost);
-                                receive(backlog, &costs, elapsed, &mut slowest);
-                                first += PART;
+                            whole_lines(simd, backlog, outer, &inner, elapsed, cost.empty)
+                        } else {
+                            let mut slowest = [0; PART];
+                            for line in 0..backlog.len() / inner {
+                                let used = if unit + line < used_outer { used_inner } else { 0 };
+                                let mut first = 0;
+                                while first < inner {
+                                    let len = PART.min(inner - first);
+                                    let backlog = &mut backlog[line * inner + first..][..len];
+                                    let costs = pairs.costs(simd, unit + line, first, used, cost);
+                                    receive(backlog, &costs, elapsed, &mut slowest);
+                                    first += PART;
+                                }
                             }
-                        }
-                        largest(&slowest)
-                    });
+                            largest(&slowest)
+                        };
+                        grid.received(unit, slowest);
+                    }
+                    grid.finish();
                 }
             }
         }

@@ -76,81 +76,69 @@ impl Grid {
     /// Sends one chunk that occupies the elements for `costs` cycles, outer line by outer line.
     #[inline(always)]
     pub(super) fn send(&mut self, costs: &[u16], interval: u64) {
-        let members = self.members;
-        if members > 1 {
-            return self.send_to_units(interval, |unit, backlog, elapsed| {
-                receive(backlog, &costs[unit * members..][..members], elapsed)
-            });
-        }
-        self.advance(interval);
-        let elements = self.backlog.len();
-        let (backlog, elapsed) = (&mut self.backlog[..elements], &self.elapsed[..elements]);
-        let (slowest, costs) = (&mut self.slowest[..elements], &costs[..elements]);
-        for n in 0..elements {
-            backlog[n] = backlog[n].saturating_sub(elapsed[n]) + costs[n];
-            slowest[n] = backlog[n];
-        }
-        self.finish();
-    }
-
-    /// Sends one chunk to units of several elements. `receive` is given the number of a unit, its
-    /// backlogs and the time since its last chunk; it takes the time off the backlogs, adds the
-    /// cycles of the chunk, and returns the largest.
-    #[inline(always)]
-    pub(super) fn send_to_units(
-        &mut self,
-        interval: u64,
-        mut receive: impl FnMut(usize, &mut [u16], u16) -> u16,
-    ) {
-        if self.sent.len() == 1 {
-            return self.send_to_all(interval, |backlog, elapsed| receive(0, backlog, elapsed));
-        }
-        self.advance(interval);
-        let members = self.members;
-        for unit in 0..self.sent.len() {
-            let backlog = &mut self.backlog[unit * members..][..members];
-            self.slowest[unit] = receive(unit, backlog, self.elapsed[unit]);
+        self.begin(interval);
+        if self.members > 1 {
+            for unit in 0..self.units() {
+                let costs = &costs[unit * self.members..][..self.members];
+                let (backlog, elapsed) = self.unit(unit);
+                let slowest = receive(backlog, costs, elapsed);
+                self.received(unit, slowest);
+            }
+        } else {
+            let elements = self.backlog.len();
+            let (backlog, elapsed) = (&mut self.backlog[..elements], &self.elapsed[..elements]);
+            let (slowest, costs) = (&mut self.slowest[..elements], &costs[..elements]);
+            for n in 0..elements {
+                backlog[n] = backlog[n].saturating_sub(elapsed[n]) + costs[n];
+                slowest[n] = backlog[n];
+            }
         }
         self.finish();
     }
 
-    /// [`send_to_units`](Self::send_to_units) of a single unit.
+    /// Number of sync units.
     #[inline(always)]
-    fn send_to_all(&mut self, interval: u64, receive: impl FnOnce(&mut [u16], u16) -> u16) {
-        let interval = if self.started { interval } else { 0 };
-        self.started = true;
-        let (slot, sent) = (self.slot, self.sent[0]);
-        let next = sent.saturating_add(interval).max(self.finished[slot]);
-        let slowest = receive(&mut self.backlog, (next - sent).min(u16::MAX.into()) as u16);
-        self.sent[0] = next;
-        self.slowest[0] = slowest;
-        self.finished[slot] = next + u64::from(slowest);
-        self.slot = if slot + 1 == self.finished.len() { 0 } else { slot + 1 };
+    pub(super) fn units(&self) -> usize {
+        self.sent.len()
     }
 
-    /// Works out when the next chunk is sent.
+    /// Works out when the next chunk is sent. Every unit is then to receive it: to take the time
+    /// that has passed off its backlogs, and to add the cycles of the chunk.
     #[inline(always)]
-    fn advance(&mut self, interval: u64) {
+    pub(super) fn begin(&mut self, interval: u64) {
         // The first chunk is sent at once.
         let interval = if self.started { interval } else { 0 };
         self.started = true;
         let units = self.sent.len();
         let finished = &self.finished[self.slot * units..][..units];
+        let (sent, elapsed) = (&mut self.sent[..units], &mut self.elapsed[..units]);
         for unit in 0..units {
-            let sent = self.sent[unit];
-            let next = sent.saturating_add(interval).max(finished[unit]);
-            self.elapsed[unit] = (next - sent).min(u16::MAX.into()) as u16;
-            self.sent[unit] = next;
+            let next = sent[unit].saturating_add(interval).max(finished[unit]);
+            elapsed[unit] = (next - sent[unit]).min(u16::MAX.into()) as u16;
+            sent[unit] = next;
         }
+    }
+
+    /// The backlogs of a unit, and the time that has passed since its last chunk.
+    #[inline(always)]
+    pub(super) fn unit(&mut self, unit: usize) -> (&mut [u16], u16) {
+        (&mut self.backlog[unit * self.members..][..self.members], self.elapsed[unit])
+    }
+
+    /// Notes the largest backlog of a unit.
+    #[inline(always)]
+    pub(super) fn received(&mut self, unit: usize, slowest: u16) {
+        self.slowest[unit] = slowest;
     }
 
     /// Notes when the chunk just received is finished.
     #[inline(always)]
-    fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         let units = self.sent.len();
         let finished = &mut self.finished[self.slot * units..][..units];
+        let (sent, slowest) = (&self.sent[..units], &self.slowest[..units]);
         for unit in 0..units {
-            finished[unit] = self.sent[unit] + u64::from(self.slowest[unit]);
+            finished[unit] = sent[unit] + u64::from(slowest[unit]);
         }
         self.slot = if (self.slot + 1) * units == self.finished.len() { 0 } else { self.slot + 1 };
     }
