@@ -186,3 +186,36 @@ impl Chain32 {
         result
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::testing::s;
+    use crate::numeric::{Overflow, Rounding};
+
+    /// Products s16 · s16 reach 2^30 and the accumulator's word 2^(bits − 1); terms of a product
+    /// that is cast to s24 reach 2^23, uncast ones 2^30. Sums of more than 2^30 do not fit.
+    #[test]
+    fn what_fits_32_bits_takes_32_bits() {
+        let fits = |cast: bool, bits: u32, overflow: Overflow| {
+            let to = |bits, frac| Cast::new(s(bits, frac), Rounding::HalfUp, overflow);
+            let product = cast.then(|| (to(24, 12).expect("a cast"), 20));
+            let links = Links {
+                product,
+                accumulator: to(bits, 12).expect("a cast"),
+                aligned: 12,
+                largest: [1 << 30, if cast { 1 << 23 } else { 1 << 30 }],
+                products: 1,
+                term_shift: 0,
+                grid_shift: 0,
+            };
+            Chain32::new(&links).map(|chain| chain.steps)
+        };
+        // (2^31 − 1) / 2^23 = 255.99…
+        assert_eq!(fits(true, 24, Overflow::Saturate), Some(255));
+        assert_eq!(fits(true, 30, Overflow::Saturate), Some(255));
+        assert_eq!(fits(true, 31, Overflow::Saturate), None);
+        assert_eq!(fits(true, 24, Overflow::Wrap), None);
+        assert_eq!(fits(false, 24, Overflow::Saturate), None);
+    }
+}
