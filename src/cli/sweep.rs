@@ -8,6 +8,7 @@ use crate::cli::{output, threads};
 use crate::error::Result;
 use crate::explore::{self, Journal, Objective, Observer, Shard, Sweep, Table, cell};
 use crate::files;
+use crate::page;
 use crate::report::ruled_table;
 
 /// What to sweep, and where the results go.
@@ -38,6 +39,9 @@ pub struct Args {
     /// Write the table as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write the table as one HTML page with a scatter of the points.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Threads [default: one a core].
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -96,6 +100,9 @@ fn sweep(args: &Args, space: &Path) -> Result<()> {
     }
     if let Some(path) = &args.json {
         write(path, table.to_json()?)?;
+    }
+    if let Some(path) = &args.html {
+        write(path, page::to_html(&table)?)?;
     }
     if args.quiet { Ok(()) } else { output::print(&shown(&table, front.as_deref(), &path)) }
 }
