@@ -87,16 +87,17 @@ function heat({ title, about, summary, names, columns, values, shown, most, acro
     const top = Math.max(typeof most === "function" ? most() : most, 1e-12);
     const side = down(names, width);
     const step = names.length > 40 ? 17 : 24;
-    const wide = (width - side.room - 12) / columns.length > 46;
+    const cellWidth = Math.min(140, (width - side.room - 12) / columns.length);
+    const wide = cellWidth > 46;
     const cell = (value, column, row) => ({
       value: [column, row, value],
       label: { color: theme.onHeat[value > 0.5 * top ? 1 : 0] },
     });
     const present = all.flatMap((line, row) => line.map((value, column) => (value == null ? null : cell(value, column, row))));
     const option = {
-      grid: { left: side.room, right: 12, top: 40, bottom: 56, outerBoundsMode: "none" },
+      grid: { left: side.room, width: cellWidth * columns.length, top: 40, bottom: 56, outerBoundsMode: "none" },
       tooltip: tooltip(theme, "item", ({ value: [column, row, value] }) => tip(names[row], [[columns[column], shown(value)]])),
-      xAxis: { type: "category", data: columns, position: "top", axisTick: { show: false }, axisLabel: { interval: 0, hideOverlap: true, width: (width - side.room) / columns.length, overflow: "truncate" }, ...named(across ?? "", 22) },
+      xAxis: { type: "category", data: columns, position: "top", axisTick: { show: false }, axisLabel: { interval: 0, hideOverlap: true, width: cellWidth, overflow: "truncate" }, ...named(across ?? "", 22) },
       yAxis: side.axis,
       visualMap: {
         type: "continuous",
@@ -104,10 +105,10 @@ function heat({ title, about, summary, names, columns, values, shown, most, acro
         max: top,
         dimension: 2,
         orient: "horizontal",
-        left: "center",
+        left: side.room,
         bottom: 4,
         itemWidth: 12,
-        itemHeight: Math.min(180, width * 0.4),
+        itemHeight: Math.min(140, width * 0.3),
         text: [`${axis} ${shown(top)}`, shown(0)],
         inRange: { color: theme.heat },
         outOfRange: { color: theme.heat[0] },
