@@ -2,9 +2,9 @@
 
 CARGO ?= cargo
 
-.PHONY: test format lint conformance rtl rtl-tools unit docs benches peers deny capi
+.PHONY: test format lint conformance rtl rtl-tools page unit docs benches peers deny capi
 
-test: format lint conformance rtl unit docs benches
+test: format lint conformance rtl page unit docs benches
 
 format:
 	rustup component list --installed 2>/dev/null | grep -q rustfmt || rustup component add rustfmt
@@ -37,9 +37,22 @@ rtl-tools:
 	test -x target/venv/bin/pip || python3 -m venv target/venv
 	target/venv/bin/pip install --quiet --disable-pip-version-check cocotb==2.0.1 numpy==2.4.6
 
-# Without the tests of tests/rtl, which `make rtl` runs.
+# The pages of --html in a browser, tests/page.rs.
+page:
+	@if ! command -v chromium >/dev/null; then \
+		if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+			echo "install chromium: apt-get install --no-install-recommends chromium" >&2; exit 1; \
+		fi; \
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive \
+			apt-get install -qy --no-install-recommends chromium; \
+	fi
+	test -x target/venv/bin/pip || python3 -m venv target/venv
+	target/venv/bin/pip install --quiet --disable-pip-version-check playwright==1.65.2
+	BITTRUE_PAGE=required $(CARGO) test --locked --test page -- --nocapture
+
+# Without the tests of tests/rtl and tests/page.rs, which `make rtl` and `make page` run.
 unit:
-	BITTRUE_RTL=done $(CARGO) test --locked
+	BITTRUE_RTL=done BITTRUE_PAGE=done $(CARGO) test --locked
 
 docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items

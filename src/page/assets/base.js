@@ -71,6 +71,11 @@ function short(value) {
   return grouped(value, Math.max(0, 3 - Math.floor(Math.log10(size)))).replace(/\.?0+$/, "");
 }
 
+/** A count with its noun. */
+function counted(count, noun) {
+  return `${grouped(count)} ${noun}${count === 1 ? "" : "s"}`;
+}
+
 /** A fraction in percent. */
 function percent(fraction, decimals = 2) {
   return isNumber(fraction) ? `${grouped(100 * fraction, decimals)} %` : "–";
@@ -87,20 +92,31 @@ function interval([low, high]) {
 }
 
 const PREFIXES = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"], [1, ""], [1e-3, "m"], [1e-6, "µ"], [1e-9, "n"], [1e-12, "p"]];
+/** Units that take prefixes. */
+const SYMBOLS = ["J", "B", "s", "bit"];
 const POWERS = { T: "10¹² ", G: "10⁹ ", M: "10⁶ ", k: "10³ " };
 
 /**
  * The scale in which `largest` has one to four digits: its unit, and a function from values to it.
- * Symbols of units (J, B, s) take prefixes, words (cycles) powers of ten. `base` is the unit of the
- * values: 1e-12 for pJ.
+ * Symbols of units take prefixes, words (cycles) powers of ten. `base` is the unit of the values:
+ * 1e-12 for pJ.
  */
 function scale(unit, largest, base = 1) {
-  const size = Math.abs(largest) * base;
-  const small = PREFIXES[unit.length > 1 ? 4 : PREFIXES.length - 1];
-  const [factor, prefix] = size > 0 ? PREFIXES.find(([at]) => size >= at) ?? small : [base, PREFIXES.find(([at]) => at === base)[1]];
-  const fitting = factor < small[0] ? small : [factor, prefix];
-  const name = unit.length > 1 ? `${POWERS[fitting[1]] ?? ""}${unit}` : `${fitting[1]}${unit}`;
-  return { unit: name, of: (value) => (value * base) / fitting[0] };
+  const symbol = SYMBOLS.includes(unit);
+  const least = symbol ? 1e-12 : 1;
+  const size = Math.max(Math.abs(largest) * base || base, least);
+  const [factor, prefix] = PREFIXES.find(([at]) => size >= at * (1 - 1e-9));
+  return { unit: symbol ? `${prefix}${unit}` : `${POWERS[prefix] ?? ""}${unit}`, of: (value) => (value * base) / factor };
+}
+
+/** Round ends and interval of an axis from `low` to `high`, within `least` and `greatest`. */
+function ends(low, high, least, greatest) {
+  const wanted = (high - low || Math.abs(high) / 10 || 1) / 5;
+  const power = 10 ** Math.floor(Math.log10(wanted));
+  const interval = [1, 2, 5, 10].find((one) => one * power >= wanted) * power;
+  const min = Math.max(least, Math.floor(low / interval - 0.25) * interval);
+  const max = Math.min(greatest, Math.ceil(high / interval + 0.25) * interval);
+  return { min, max, interval };
 }
 
 /** A value with its unit. */
@@ -113,7 +129,7 @@ function quantity(value, unit, base = 1) {
 /** A long name with its middle left out. */
 function shortened(name, length) {
   if (name.length <= length) return name;
-  const head = Math.floor((length - 1) / 3);
+  const head = Math.floor((length - 1) / 2);
   return `${name.slice(0, head)}…${name.slice(name.length - (length - 1 - head))}`;
 }
 

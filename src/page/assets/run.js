@@ -8,7 +8,7 @@ const isMac = (layer) => layer.macs.total > 0;
 const bytes = (traffic) => (traffic ? traffic.read + traffic.write : null);
 
 function overview() {
-  subtitle(`${network.name} under plan ${results.plan}`, `${hardware.name}: ${hardware.description}`, `${grouped(dataset.images)} images of ${dataset.name}`, `seed ${results.seed}`);
+  subtitle(`${network.name} under plan ${results.plan}`, `${hardware.name}: ${hardware.description}`, `${counted(dataset.images, "image")} of ${dataset.name}`, `seed ${results.seed}`);
   const score = accuracy?.quantized;
   section(
     "Overview",
@@ -24,7 +24,7 @@ function overview() {
       ["speed", `${short(totals.gops)} GOP/s`, `${short(totals.gops_per_watt)} GOP/s/W`],
       ["utilization", percent(totals.utilization), `of ${grouped(hardware.macs_per_cycle)} MACs a cycle`],
       ["sparsity", percent(totals.sparsity.activations), `of activations; weights ${percent(totals.sparsity.weights)}`],
-      ["network", `${short(network.macs)} MACs`, `${grouped(network.parameters)} parameters, ${network.layers} layers`],
+      ["network", quantity(network.macs, "MACs"), `${grouped(network.parameters)} parameters, ${counted(network.layers, "layer")}`],
     ),
   );
 }

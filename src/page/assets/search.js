@@ -3,7 +3,7 @@
 
 const { eight_bits: eight, chosen, sites, float } = results;
 const DESIGNS = [["8 bits", eight], ["chosen", chosen]];
-const costUnit = results.cost === "energy" ? { unit: "J", base: 1e-12, name: "energy an image" } : { unit: "bits", base: 1, name: "bits of weights and feature maps" };
+const costUnit = results.cost === "energy" ? { unit: "J", base: 1e-12, name: "energy an image" } : { unit: "bit", base: 1, name: "bits of weights and feature maps" };
 
 function accuracySection() {
   const part = (name, key, index) => {
@@ -31,8 +31,8 @@ function costSection() {
       { name: "weights", values: DESIGNS.map(([, one]) => one.weight_bits) },
       { name: "feature maps", values: DESIGNS.map(([, one]) => one.activation_bits) },
     ],
-    unit: "bits",
-    axis: "bits",
+    unit: "bit",
+    axis: "size",
     of: "design",
   });
   const energy = bars({
@@ -116,8 +116,8 @@ function page() {
     ["held-out accuracy", percent(chosen.held_out.rate), `${interval(chosen.held_out.ci95)}, ${grouped(chosen.held_out.images)} images`],
     ["with 8 bits", percent(eight.held_out.rate), interval(eight.held_out.ci95)],
     ["float", percent(float[1]), "held-out images"],
-    ["weights", quantity(chosen.weight_bits, "bits"), `${quantity(eight.weight_bits, "bits")} with 8 bits`],
-    ["feature maps", quantity(chosen.activation_bits, "bits"), `${quantity(eight.activation_bits, "bits")} with 8 bits`],
+    ["weights", quantity(chosen.weight_bits, "bit"), `${quantity(eight.weight_bits, "bit")} with 8 bits`],
+    ["feature maps", quantity(chosen.activation_bits, "bit"), `${quantity(eight.activation_bits, "bit")} with 8 bits`],
     ["energy", quantity(chosen.energy_pj, "J", 1e-12), `${quantity(eight.energy_pj, "J", 1e-12)} with 8 bits`],
   ));
   accuracySection();

@@ -19,13 +19,14 @@ function groups() {
     const key = kind == null ? "threshold" : `${kind} ${rounding}`;
     const title = kind == null ? "Thresholds of outputs" : `${kind[0].toUpperCase()}${kind.slice(1)}, ${rounding}`;
     const about = kind == null ? "Outputs below a fraction of the layer's largest value become zero." : `Narrowed: ${WHAT[kind]}; rounding ${rounding}.`;
-    if (!found.has(key)) found.set(key, { title, about, across: kind == null ? "threshold, fraction of the largest value" : "width, bits", own: [] });
+    if (!found.has(key)) found.set(key, { title, about, across: kind == null ? ["threshold", "fraction of the largest value"] : ["width", "bits"], own: [] });
     found.get(key).own.push(experiment);
   }
   return [...found.values()];
 }
 
-function draw({ title, about, across, own }) {
+function draw({ title, about, across: [what, unit], own }) {
+  const across = `${what}, ${unit}`;
   const at = (experiment) => experiment.bits ?? experiment.threshold;
   const places = [...new Set(own.map(at))].sort((a, b) => a - b);
   const names = [...results.layers, ALL].filter((name) => own.some((one) => nameOf(one) === name));
@@ -47,8 +48,8 @@ function draw({ title, about, across, own }) {
     axis: "loss",
   });
   const curves = lines({
-    title: `Loss by ${across}: ${title.toLowerCase()}`,
-    summary: `Lines of the loss over ${across}, one a layer, and one for all layers together. ${summary}`,
+    title: `Loss by ${what}: ${title.toLowerCase()}`,
+    summary: `Lines of the loss over the ${what}, one a layer, and one for all layers together. ${summary}`,
     places: places.map(String),
     series: names.map((name, row) => ({ name, values: losses[row], strong: name === ALL })),
     across,
@@ -60,12 +61,12 @@ function draw({ title, about, across, own }) {
 }
 
 function page() {
-  subtitle(`datapath of ${results.hardware}`, `${grouped(base.images)} images of ${results.dataset}`);
+  subtitle(`datapath of ${results.hardware}`, `${counted(base.images, "image")} of ${results.dataset}`);
   section("Overview", facts(
     ["accuracy at 12 bits", percent(base.rate), interval(base.ci95)],
     ["agreement", percent(base.agreement), "same first class as the float network"],
     ["signal to noise", base.sqnr_db == null ? null : `${short(base.sqnr_db)} dB`, "of the outputs at 12 bits"],
-    ["experiments", grouped(experiments.length), `${results.layers.length} layers`],
+    ["experiments", grouped(experiments.length), `${counted(results.layers.length, "layer")}`],
   ), note("Every experiment departs from the network with all words of 12 bits and narrows one layer, or all."));
   groups().forEach(draw);
   const columns = [

@@ -6,7 +6,7 @@ const CHARACTER = 6.6;
 
 /** How category labels of these names are shortened, and the room they take. */
 function labels(names, width) {
-  const length = Math.max(6, Math.floor((width * 0.3) / CHARACTER));
+  const length = Math.max(6, Math.floor((width * (width < 500 ? 0.4 : 0.3)) / CHARACTER));
   const longest = names.reduce((max, name) => Math.max(max, name.length), 0);
   return { room: Math.min(longest, length) * CHARACTER + 14, text: (name) => shortened(name, length) };
 }
@@ -63,7 +63,7 @@ function bars({ title, about, summary, names, series, unit, base = 1, stacked = 
   };
   const column = (one, index) => ({
     title: one.name,
-    unit: percentages ? null : base === 1e-12 ? "pJ" : unit,
+    unit: percentages ? null : base === 1e-12 ? `p${unit}` : unit,
     value: (row) => current()[index].values[row],
     text: percentages ? (value) => percent(value) : undefined,
   });
@@ -136,13 +136,11 @@ function heat({ title, about, summary, names, columns, values, shown, most, acro
 /** Accuracies with their 95 % intervals: `rows` are { name, rate, ci95 }, the interval may be absent. */
 function accuracies({ title, about, rows }) {
   const names = rows.map((row) => row.name);
-  const ends = rows.flatMap((row) => [row.rate, ...(row.ci95 ?? [])]);
+  const all = rows.flatMap((row) => [row.rate, ...(row.ci95 ?? [])]).map((rate) => 100 * rate);
   const text = (row) => `${row.name} ${percent(row.rate)}${row.ci95 ? `, ${interval(row.ci95)}` : ""}`;
   const build = (theme, width) => {
     if (rows.length === 0) return null;
     const side = down(names, width);
-    const [low, high] = [Math.min(...ends), Math.max(...ends)];
-    const space = Math.max((high - low) * 0.15, 0.002);
     const whiskers = (_, api) => {
       const row = rows[api.value(0)];
       const [left, y] = api.coord([100 * row.ci95[0], api.value(0)]);
@@ -158,9 +156,7 @@ function accuracies({ title, about, rows }) {
       }),
       xAxis: {
         type: "value",
-        min: Math.max(0, Math.floor(1000 * (low - space)) / 10),
-        max: Math.min(100, Math.ceil(1000 * (high + space)) / 10),
-        splitNumber: width < 500 ? 3 : 6,
+        ...ends(Math.min(...all), Math.max(...all), 0, 100),
         axisLabel: { formatter: short, hideOverlap: true },
         ...named("accuracy, % of images", 26),
       },

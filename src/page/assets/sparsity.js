@@ -50,7 +50,7 @@ function columnChart({ title, about, summary, places, values, across, up, shown,
       tooltip: tooltip(theme, "axis", ([first]) => tip(at[first.dataIndex], [[of, shown(all[first.dataIndex])]])),
       xAxis: { type: "category", data: at, axisLabel: { hideOverlap: true }, axisTick: { show: false }, ...named(across, 28) },
       yAxis: { type: log ? "log" : "value", min: log ? 0.5 : 0, axisLabel: { formatter: (value) => (value < 1 && log ? "" : short(value)) }, ...named(up, 50) },
-      series: [{ type: "bar", barCategoryGap: at.length > 60 ? "0%" : "20%", data: all.map((value) => (log ? value || null : 100 * value)) }],
+      series: [{ type: "bar", barMaxWidth: 60, barCategoryGap: at.length > 60 ? "0%" : "20%", data: all.map((value) => (log ? value || null : 100 * value)) }],
     };
     return { height: width < 500 ? 240 : 280, option };
   };
@@ -67,7 +67,7 @@ function picture({ title, about, summary, size, values }) {
     const [[high, wide], all] = [size(), values()];
     if (all.length === 0 || high * wide === 0) return null;
     const step = Math.max(1, Math.min(40, Math.floor((Math.min(width, 460) - 70) / Math.max(wide, 1)), Math.floor(360 / high) || 1));
-    const side = (length, name, gap) => ({ type: "category", data: Array.from({ length }, (_, index) => String(index)), axisTick: { show: false }, axisLabel: { hideOverlap: true }, ...named(name, gap) });
+    const side = (length, name, gap) => ({ type: "category", data: Array.from({ length }, (_, index) => String(index)), axisTick: { show: false }, axisLabel: { interval: Math.ceil(22 / step) - 1 }, ...named(name, gap) });
     const option = {
       grid: { left: 50, top: 10, width: step * wide, height: step * high, outerBoundsMode: "none" },
       tooltip: tooltip(theme, "item", ({ value: [x, y, value] }) => tip(`row ${y}, column ${x}`, [["zeros", fraction(value)]])),
@@ -209,7 +209,7 @@ function thresholdSection() {
 }
 
 function page() {
-  subtitle(`plan ${results.plan}`, `hardware ${results.hardware}`, `${grouped(results.images)} images of ${results.dataset}`);
+  subtitle(`plan ${results.plan}`, `hardware ${results.hardware}`, `${counted(results.images, "image")} of ${results.dataset}`);
   section("Overview", facts(
     ["zero weights", percent(zeros(total.weights)), `of ${grouped(total.weights.words)}`],
     ["zero activations", total.activations.words ? percent(zeros(total.activations)) : null, "that multiply-accumulate layers read"],

@@ -13,6 +13,9 @@ const MAIN = ["accuracy", "cycles", "energy_pj", "dram_bytes", "utilization", "d
 const varied = columns.map((_, column) => column).filter((column) => column < axes || distinct[column].size > 1);
 const main = columns.map((_, column) => column).filter((column) => column < axes || pareto.some((one) => one.column === columns[column].name) || (MAIN.includes(columns[column].name) && distinct[column].size > 0));
 
+/** Units whose values an axis may show in a larger one, as `scale` takes them. */
+const SCALED = { pJ: ["J", 1e-12], bytes: ["B", 1], bits: ["bit", 1], s: ["s", 1], cycles: ["cycles", 1] };
+
 const label = (column) => (columns[column].unit ? `${columns[column].name}, ${columns[column].unit}` : columns[column].name);
 const text = (one) => (one == null ? "–" : typeof one === "number" ? short(one) : String(one));
 const better = (column) => (goal(column) === "max" ? "more is better" : "less is better");
@@ -134,13 +137,21 @@ function build(theme, width) {
   const { series, ...guides } = coloured(theme, points, points.length > 2000 ? 4 : 7);
   const best = points.filter((row) => view.marked.has(row));
   const line = view.front === "asked" && pareto.length > 2 ? [] : [...best].sort((a, b) => value(a, view.x) - value(b, view.x));
-  const scaleOf = (log, column, gap) => ({ type: log ? "log" : "value", scale: true, axisLabel: { formatter: short, hideOverlap: true }, ...named(label(column), gap) });
+  const axis = (log, column, gap) => {
+    const all = points.map((row) => value(row, column));
+    const [unit, base] = SCALED[columns[column].unit] ?? [];
+    const to = unit ? scale(unit, largest(all), base) : { unit: columns[column].unit, of: (one) => one };
+    const [low, high] = [all.reduce((a, b) => Math.min(a, b)), all.reduce((a, b) => Math.max(a, b))];
+    const range = columns[column].unit === "fraction" && !log ? ends(low, high, 0, 1) : { scale: true };
+    const name = to.unit ? `${columns[column].name}, ${to.unit}` : columns[column].name;
+    return { type: log ? "log" : "value", ...range, axisLabel: { formatter: (one) => short(to.of(one)), hideOverlap: true }, ...named(name, gap) };
+  };
   const option = {
     grid: { left: 72, right: 24, top: 36, bottom: 48, outerBoundsMode: "none" },
     tooltip: tooltip(theme, "item", ({ data }) => (data?.row ? parameters(data.row) : "")),
     ...guides,
-    xAxis: { ...scaleOf(view.logX, view.x, 28), splitNumber: width < 500 ? 3 : 7 },
-    yAxis: scaleOf(view.logY, view.y, 56),
+    xAxis: { ...axis(view.logX, view.x, 28), splitNumber: width < 500 ? 3 : 7 },
+    yAxis: axis(view.logY, view.y, 50),
     series: [
       ...series,
       { type: "line", symbol: "none", silent: true, lineStyle: { width: 1.5, color: theme.ink }, data: line.map((row) => [value(row, view.x), value(row, view.y)]) },
@@ -163,7 +174,8 @@ function summary() {
 }
 
 const byColumn = (column) => ({
-  title: columns[column].name,
+  // Long keys may break after a dot or an underscore.
+  title: columns[column].name.replace(column < axes ? /[._]/g : /\./g, "$&\u200b"),
   unit: columns[column].unit,
   left: column < axes && ![...distinct[column]].every(isNumber),
   value: (row) => value(row, column),
@@ -181,7 +193,7 @@ function start() {
 
 function page() {
   start();
-  subtitle(`${rows.length} points`, results.constraints.length ? `constraints: ${results.constraints.join(", ")}` : "no constraints");
+  subtitle(counted(rows.length, "point"), results.constraints.length ? `constraints: ${results.constraints.join(", ")}` : "no constraints");
   section("Overview", facts(
     ["points", grouped(rows.length), "finished"],
     ["refused", grouped(refused.length), "no design, or does not fit its hardware"],
@@ -195,7 +207,7 @@ function page() {
     full?.show(view.shown);
   };
   const status = el("p", { class: "note", role: "status" });
-  const input = el("input", { type: "search", id: "filter", "aria-describedby": "filter-help", placeholder: axes ? `${columns[0].name}=${text([...distinct[0]][0])}` : "", input: () => filtered() });
+  const input = el("input", { type: "search", id: "filter", "aria-describedby": "filter-help", placeholder: axes && rows.length ? `${columns[0].name}=${text([...distinct[0]][0])}` : "", input: () => filtered() });
   function filtered() {
     try {
       view.shown = rows.filter(filter(input.value));
@@ -233,10 +245,8 @@ function page() {
   };
   const colours = [["", "none"], ...varied.map((column) => [String(column), label(column)])];
   const controls = el("div", { class: "controls" },
-    choice("across", options, String(view.x), pick("x")),
-    choice("up", options, String(view.y), pick("y")),
-    tick("logarithmic across", "logX"),
-    tick("logarithmic up", "logY"),
+    el("div", {}, choice("across", options, String(view.x), pick("x")), tick("logarithmic across", "logX")),
+    el("div", {}, choice("up", options, String(view.y), pick("y")), tick("logarithmic up", "logY")),
     choice("colour", colours, "", (chosen) => {
       view.colour = chosen;
       filtered();
