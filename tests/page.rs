@@ -27,20 +27,18 @@ kernel = 2
 stride = 2
 
 [[layer]]
+name = "flatten"
+op = "flatten"
+
+[[layer]]
 name = "a\"'&amp;<b>{{data}}"
 op = "dense"
 channels = 10
 "#;
 
 /// Charts of each page.
-const FIGURES: [(&str, usize); 6] = [
-    ("run", 8),
-    ("sweep", 1),
-    ("sensitivity", 6),
-    ("search", 6),
-    ("sparsity", 10),
-    ("hostile", 6),
-];
+const FIGURES: [(&str, usize); 6] =
+    [("run", 8), ("sweep", 1), ("sensitivity", 6), ("search", 6), ("sparsity", 10), ("hostile", 6)];
 
 fn python() -> PathBuf {
     let temporary = Path::new(env!("CARGO_TARGET_TMPDIR"));
@@ -71,16 +69,12 @@ fn browser() -> Option<PathBuf> {
 fn bittrue(folder: &Path, arguments: &[&str]) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bittrue"));
     let output = command.current_dir(folder).args(arguments).arg("--quiet").output().unwrap();
-    assert!(
-        output.status.success(),
-        "{arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Point numbers of the fronts of other columns, as `sweep --pareto` marks them.
 fn fronts(folder: &Path) -> Value {
-    let pairs = ["cycles,energy_pj", "utilization,dsp", "dram_bytes,bram36", "accuracy,cycles"];
+    let pairs = ["cycles,utilization", "energy_pj,utilization", "buffer_bytes,dsp", "dram_bytes,bram36"];
     let mut fronts = serde_json::Map::new();
     for pair in pairs {
         let resume = ["sweep", "space.toml", "--resume", "--pareto", pair, "--json", "front.json"];
@@ -109,7 +103,10 @@ fn pages_work_in_a_browser() {
     page("sweep", &["sweep", "space.toml", "--pareto", "accuracy,energy_pj"]);
     let sensitivity = ["--widths", "3..4", "--kinds", "extrinsic,intrinsic", "--thresholds", "0.1"];
     let small = ["lenet5", "--images", "10"];
-    page("sensitivity", &[&["sensitivity"], &small[..], &sensitivity, &["--calibration", "8"]].concat());
+    page(
+        "sensitivity",
+        &[&["sensitivity"], &small[..], &sensitivity, &["--calibration", "8"]].concat(),
+    );
     let search = ["--generations", "1", "--population", "2", "--calibration", "8"];
     page("search", &[&["search"], &small[..], &search].concat());
     let sparsity = ["--prune", "0.5", "--thresholds", "--loss", "0.5"];
