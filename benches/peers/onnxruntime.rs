@@ -10,8 +10,8 @@ use bittrue::quantize::lower_encoded;
 use bittrue::simulate::Simulator;
 use ndarray::{Array1, Array3, Array4, Axis};
 
-use crate::python;
 use crate::timing::{alternate, seconds};
+use crate::{Wanted, python};
 
 const PACKAGES: [&str; 3] = ["numpy", "onnx==1.23.2", "onnxruntime==1.32"];
 const ROUNDS: usize = 15;
@@ -19,7 +19,7 @@ const ROUNDS: usize = 15;
 const IMAGES: usize = 4;
 
 /// Prints the ratios.
-pub fn compare(folder: &Path) {
+pub fn compare(folder: &Path, wanted: &Wanted) {
     if !folder.join("mobilenet_v2.onnx").exists() {
         python::check(python::script("models.py", &PACKAGES).arg(folder));
     }
@@ -27,11 +27,13 @@ pub fn compare(folder: &Path) {
     println!("| network | report | ours | ONNX Runtime | images/s over theirs |");
     println!("| --- | --- | ---: | ---: | ---: |");
     for name in ["resnet50", "mobilenet_v2"] {
-        pool.install(|| network_beside(folder, name));
+        if wanted.contains(&format!("onnxruntime/{name}")) {
+            pool.install(|| network_beside(folder, name, wanted));
+        }
     }
 }
 
-fn network_beside(folder: &Path, name: &str) {
+fn network_beside(folder: &Path, name: &str, wanted: &Wanted) {
     let model = folder.join(format!("{name}.onnx"));
     let mut runtime = Runtime::start(folder, &model);
     let opened = network::open(&model.display().to_string()).expect("a readable model");
@@ -43,12 +45,12 @@ fn network_beside(folder: &Path, name: &str) {
     let input: Array4<f32> = ndarray_npy::read_npy(folder.join("input.npy")).expect("an array");
     let input: Array3<f32> = input.index_axis_move(Axis(0), 0);
     let image = input.as_slice().expect("standard layout");
-    for (report, hardware) in [
-        ("words", None),
-        ("full, zero activations skipped", Some("lanes_act_16x16")),
-        ("full, zeros of both skipped", Some("lanes_both_16x16")),
-    ] {
-        let hardware = Hardware::open(hardware.unwrap_or(Hardware::DEFAULT)).expect("it ships");
+    for report in ["words", "lanes_act_16x16", "lanes_both_16x16"] {
+        if !wanted.contains(&format!("onnxruntime/{name}/{report}")) {
+            continue;
+        }
+        let hardware = if report == "words" { Hardware::DEFAULT } else { report };
+        let hardware = Hardware::open(hardware).expect("it ships");
         let simulator = Simulator::new(&lowered.network, &hardware, 0).expect("it fits");
         let mut state = simulator.words().state();
         let words = |state: &mut _| {

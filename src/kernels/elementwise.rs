@@ -4,9 +4,9 @@
 //! Binary points of the operands of one operation lie at most [`LARGEST_SHIFT`] bits apart.
 
 use crate::kernels::blocks::{self, BlockEpilogue, Source};
+use crate::kernels::dot::{FAR, nearest};
 use crate::kernels::narrow::magnitude;
 use crate::kernels::output::PreparedEpilogue;
-use crate::kernels::requantize::{FAR, nearest};
 use crate::kernels::{Epilogue, LayerDraws, Site};
 use crate::numeric::{Events, Format, Requantizer};
 use crate::tensor::{Shape, Word, Words, with_words};
@@ -270,14 +270,11 @@ impl Scaled<'_> {
 impl Source for Scaled<'_> {
     #[inline(always)]
     fn fill(&self, first: usize, block: &mut [i32]) {
-        let mut other = [0; blocks::BLOCK];
-        let len = block.len();
         blocks::load(self.terms[0], first, block, |slot, word| *slot = word);
-        blocks::load(self.terms[1], first, &mut other[..len], |slot, word| *slot = word);
-        for n in 0..len {
-            let stored = [(block[n] + self.zeros[0]) as f32, (other[n] + self.zeros[1]) as f32];
-            block[n] = nearest(scaled(&stored, &self.ratios, self.constant)) - self.zero;
-        }
+        blocks::load(self.terms[1], first, block, |slot, word| {
+            let stored = [(*slot + self.zeros[0]) as f32, (word + self.zeros[1]) as f32];
+            *slot = nearest(scaled(&stored, &self.ratios, self.constant)) - self.zero;
+        });
     }
 }
 

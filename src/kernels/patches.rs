@@ -131,11 +131,13 @@ struct Deposit {
     mask: u64,
 }
 
-/// Channels of a [`Deposit`], at most: what is left of eight bytes that begin anywhere in a byte.
-const LONGEST: u32 = 57;
+/// Channels of a [`Deposit`], at most: eight bytes, and what is left of them where the first channel
+/// of some group does not begin with a byte.
+const LONGEST: [u32; 2] = [64, 57];
 
 /// Memory that [`Patches`] works in, kept from image to image: the nonzero bits of every pixel of
-/// the padded map, channel by channel, each pixel beginning with a byte.
+/// the padded map, channel by channel, each pixel beginning with a byte; where each group has one
+/// input channel a byte for each bit.
 #[derive(Clone, Debug)]
 pub struct PatchScratch {
     nonzero: Vec<u8>,
@@ -147,6 +149,7 @@ impl Patches {
         let map = PaddedMap::new(geometry)?;
         let [kh, kw] = geometry.window.kernel;
         let order = order.reduction(geometry.group_inputs(), kh, kw);
+        let bytes_begin_groups = geometry.groups == 1 || geometry.group_inputs().is_multiple_of(8);
         let (mut deposits, mut ends) = (Vec::<Deposit>::new(), Vec::new());
         for block in order.chunks(64) {
             let start = deposits.len();
@@ -155,8 +158,9 @@ impl Patches {
                     (canonical as usize / (kh * kw), canonical as usize % (kh * kw));
                 let pixel = map.tap(tap / kw, tap % kw) / geometry.input.channels;
                 let continued = deposits[start..].iter_mut().rev().find(|d| {
-                    let length = d.mask.count_ones();
-                    d.pixel == pixel && d.channel + length as usize == channel && length < LONGEST
+                    let aligned = bytes_begin_groups && d.channel % 8 == 0;
+                    let (length, longest) = (d.mask.count_ones(), LONGEST[usize::from(!aligned)]);
+                    d.pixel == pixel && d.channel + length as usize == channel && length < longest
                 });
                 match continued {
                     Some(deposit) => deposit.mask |= 1 << bit,
@@ -173,9 +177,19 @@ impl Patches {
         &self.order
     }
 
+    /// Whether every group has a single input channel and few enough taps for [`Taps`].
+    fn is_depthwise(&self) -> bool {
+        self.geometry.groups > 1
+            && self.geometry.group_inputs() == 1
+            && self.order.len() <= Taps::BITS as usize
+    }
+
     /// Bytes of the bits of a pixel.
     fn pixel_bytes(&self) -> usize {
-        self.geometry.input.channels.div_ceil(8)
+        match self.is_depthwise() {
+            true => self.geometry.input.channels,
+            false => self.geometry.input.channels.div_ceil(8),
+        }
     }
 
     /// Memory for [`activation_bitmaps`](Self::activation_bitmaps).
@@ -208,12 +222,18 @@ impl Patches {
         let ConvGeometry { input: shape, window, .. } = self.geometry;
         let [top, left, ..] = window.padding;
         let (bytes, padded) = (self.pixel_bytes(), self.map.row / shape.channels);
+        let depthwise = self.is_depthwise();
         with_words!(input.buffer(), words => {
             for y in 0..shape.height {
                 for x in 0..shape.width {
                     let words = &words[(y * shape.width + x) * shape.channels..][..shape.channels];
                     let start = ((top + y) * padded + left + x) * bytes;
-                    mark_pixel(words, &mut nonzero[start..][..bytes]);
+                    let nonzero = &mut nonzero[start..][..bytes];
+                    if depthwise {
+                        mark_bytes(words, nonzero);
+                    } else {
+                        mark_bits(words, nonzero);
+                    }
                 }
             }
         });
@@ -235,26 +255,35 @@ impl Patches {
     }
 }
 
+/// A byte for each channel of a pixel, one where it is nonzero.
+#[inline(always)]
+fn mark_bytes<W: Word>(words: &[W], bytes: &mut [u8]) {
+    let zero = W::default();
+    for n in 0..words.len() {
+        bytes[n] = u8::from(words[n] != zero);
+    }
+}
+
 /// Nonzero bits of the channels of a pixel.
 #[inline(always)]
-fn mark_pixel<W: Word>(words: &[W], bits: &mut [u8]) {
+fn mark_bits<W: Word>(words: &[W], bits: &mut [u8]) {
     /// Brings bit 0 of byte i to bit i of the last byte.
     const GATHER: u64 = 0x0102_0408_1020_4080;
     let zero = W::default();
-    let (whole, rest) = words.as_chunks::<8>();
-    for byte in 0..whole.len() {
-        let mut flags = [0; 8];
+    let whole = words.len() / 8;
+    for byte in 0..whole {
+        let (words, mut flags) = (&words[8 * byte..][..8], [0; 8]);
         for bit in 0..8 {
-            flags[bit] = u8::from(whole[byte][bit] != zero);
+            flags[bit] = u8::from(words[bit] != zero);
         }
         bits[byte] = (u64::from_le_bytes(flags).wrapping_mul(GATHER) >> 56) as u8;
     }
-    if !rest.is_empty() {
+    if 8 * whole < words.len() {
         let mut byte = 0;
-        for bit in 0..rest.len() {
-            byte |= u8::from(rest[bit] != zero) << bit;
+        for bit in 0..words.len() % 8 {
+            byte |= u8::from(words[8 * whole + bit] != zero) << bit;
         }
-        bits[whole.len()] = byte;
+        bits[whole] = byte;
     }
 }
 
@@ -269,8 +298,21 @@ struct Gathering<'a> {
 impl Work for Gathering<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { patches, input, nonzero, bitmaps } = self;
-        patches.mark(input, nonzero);
+        self.patches.mark(self.input, self.nonzero);
+        if self.patches.is_depthwise() { self.depthwise() } else { self.dense(simd) }
+    }
+}
+
+/// Taps of a channel, bit by bit.
+type Taps = u16;
+
+/// Channels whose taps are gathered together.
+const CHANNELS: usize = 32;
+
+impl Gathering<'_> {
+    #[inline(always)]
+    fn dense(self, simd: impl Simd) {
+        let Self { patches, nonzero, bitmaps, .. } = self;
         let (geometry, bytes) = (&patches.geometry, patches.pixel_bytes());
         for group in 0..bitmaps.len() {
             let first = group * geometry.group_inputs();
@@ -281,18 +323,55 @@ impl Work for Gathering<'_> {
                 for block in 0..row.len() {
                     let end = patches.ends[block];
                     let mut bits = 0;
-                    for deposit in &patches.deposits[start..end] {
+                    for index in start..end {
+                        let deposit = patches.deposits[index];
                         let channel = first + deposit.channel;
-                        let at = (base + deposit.pixel) * bytes + channel / 8;
-                        let mut word = [0; 8];
-                        word.copy_from_slice(&nonzero[at..at + 8]);
-                        let word = u64::from_le_bytes(word) >> (channel % 8);
-                        bits |= simd.deposit(word, deposit.mask);
+                        let word = &nonzero[(base + deposit.pixel) * bytes + channel / 8..][..8];
+                        let word = u64::from_le_bytes([
+                            word[0], word[1], word[2], word[3], word[4], word[5], word[6], word[7],
+                        ]);
+                        bits |= simd.deposit(word >> (channel % 8), deposit.mask);
                     }
                     row[block] = bits;
                     start = end;
                 }
             }
+        }
+    }
+
+    /// Many channels at a time; each deposit is a tap.
+    #[inline(always)]
+    fn depthwise(self) {
+        let Self { patches, nonzero, bitmaps, .. } = self;
+        let channels = patches.geometry.input.channels;
+        let outputs = patches.geometry.pixels();
+        let mut first = 0;
+        while first < channels {
+            let len = CHANNELS.min(channels - first);
+            for pixel in 0..outputs {
+                let base = patches.map.base(pixel) + first;
+                let mut taps = [0 as Taps; CHANNELS];
+                for index in 0..patches.deposits.len() {
+                    let deposit = patches.deposits[index];
+                    let step = deposit.mask.trailing_zeros();
+                    let nonzero = &nonzero[base + deposit.pixel * channels..][..len];
+                    if len == CHANNELS {
+                        let nonzero = &nonzero[..CHANNELS];
+                        for n in 0..CHANNELS {
+                            taps[n] |= Taps::from(nonzero[n]) << step;
+                        }
+                    } else {
+                        for n in 0..len {
+                            taps[n] |= Taps::from(nonzero[n]) << step;
+                        }
+                    }
+                }
+                let bitmaps = &mut bitmaps[first..][..len];
+                for n in 0..len {
+                    bitmaps[n].row_mut(pixel)[0] = taps[n].into();
+                }
+            }
+            first += len;
         }
     }
 }

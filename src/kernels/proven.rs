@@ -181,7 +181,7 @@ impl<T: Operand> Work for Image<'_, T> {
                         first: first * channels + start,
                         lanes: (block.channels.end - start).min(LANES),
                     };
-                    requantize.apply(&mut sums, place, self.draws, &mut tally, self.events);
+                    requantize.apply(simd, &mut sums, place, self.draws, &mut tally, self.events);
                     requantize.write(&sums, place, self.output);
                 }
                 first += len;

@@ -3,7 +3,7 @@
 
 #![allow(clippy::needless_range_loop, reason = "lanes of several arrays are indexed in step")]
 
-use crate::kernels::dot::{LANES, Sums, Vector};
+use crate::kernels::dot::{FAR, LANES, Simd, Sums, Vector};
 use crate::kernels::events::count;
 use crate::kernels::narrow::NarrowCast;
 use crate::kernels::output::{LaneSums, Output};
@@ -51,13 +51,13 @@ enum Rounding {
     Words,
 }
 
-/// `(value · 2^left + bias) >> right`; see [`NarrowCast`].
+/// `(value · 2^left + bias) >> right`; see [`Shift32`].
 #[derive(Clone, Copy, Default, Debug)]
 struct Shift {
     left: Vector,
     right: Vector,
-    positive: Vector,
-    negative: Vector,
+    bias: Vector,
+    more_below_zero: Vector,
     even: Vector,
 }
 
@@ -70,19 +70,18 @@ struct Multiplier {
     half: Vector,
 }
 
-/// What happened to the words of a run, lane by lane.
+/// What happened to the words of a run; the largest accumulators lane by lane.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Tally {
-    over: [u32; LANES],
-    under: [u32; LANES],
+    over: u64,
+    under: u64,
     largest: [u32; LANES],
 }
 
 impl Tally {
     /// Adds it to `events` of output words under `overflow`.
     pub fn add_to(&self, events: &mut SiteEvents, overflow: Overflow) {
-        let total = |lanes: &[u32]| lanes.iter().copied().map(u64::from).sum();
-        count(&mut events.output, overflow, total(&self.over), total(&self.under));
+        count(&mut events.output, overflow, self.over, self.under);
         let largest = self.largest.iter().copied().max().unwrap_or(0);
         events.largest_accumulator = events.largest_accumulator.max(largest.into());
     }
@@ -164,6 +163,7 @@ impl Requantize {
     #[inline(always)]
     pub fn apply(
         &self,
+        simd: impl Simd,
         sums: &mut Sums,
         place: Place,
         draws: LayerDraws,
@@ -172,57 +172,61 @@ impl Requantize {
     ) {
         match &self.rounding {
             Rounding::Shift(by_vector) => {
-                let Shift { left, right, positive, negative, even } = &by_vector[place.vector];
-                self.lanes(sums, place, tally, |value| {
+                let Shift { left, right, bias, more_below_zero, even } = by_vector[place.vector];
+                self.lanes(simd, sums, place, tally, |value| {
                     let mut rounded = [0; LANES];
                     for n in 0..LANES {
-                        let bias = if value[n] < 0 { negative[n] } else { positive[n] };
+                        let bias = bias[n] + ((value[n] >> 31) & more_below_zero[n]);
                         let odd = (value[n] >> (right[n] & 31)) & even[n];
                         let sum = (value[n] << (left[n] & 31)).wrapping_add(bias + odd);
                         rounded[n] = sum >> (right[n] & 31);
                     }
-                    (rounded, [0; LANES])
+                    (rounded, rounded)
                 });
             }
             Rounding::Multiplier(by_vector) => {
                 let Multiplier { left, multiplier, right, half } = &by_vector[place.vector];
-                self.lanes(sums, place, tally, |value| {
-                    let (mut rounded, mut cut) = ([0; LANES], [0; LANES]);
+                self.lanes(simd, sums, place, tally, |value| {
+                    let (mut rounded, mut marked) = ([0; LANES], [0; LANES]);
                     for n in 0..LANES {
                         let wide = i64::from(value[n]) << (left[n] & 31);
                         let shifted = wide.max(i32::MIN.into()).min(i32::MAX.into());
-                        cut[n] = u32::from(wide != shifted);
+                        let cut = i32::from(wide != shifted) << 31;
                         let product = i64::from(shifted as i32) * i64::from(multiplier[n]);
                         let high = (product + (1 << 30)) >> 31;
                         let bias =
                             i64::from(half[n]) - (i64::from(high < 0) & i64::from(half[n] != 0));
                         rounded[n] = ((high + bias) >> (right[n] & 31)) as i32;
+                        marked[n] = rounded[n] ^ cut;
                     }
-                    (rounded, cut)
+                    (rounded, marked)
                 });
             }
             Rounding::Float(by_vector) => {
                 let scale = &by_vector[place.vector];
-                self.lanes(sums, place, tally, |value| {
-                    let mut rounded = [0; LANES];
+                self.lanes(simd, sums, place, tally, |value| {
+                    let mut scaled = [0.0; LANES];
                     for n in 0..LANES {
-                        rounded[n] = nearest(value[n] as f32 * scale[n]);
+                        scaled[n] = value[n] as f32 * scale[n];
                     }
-                    (rounded, [0; LANES])
+                    let rounded = simd.nearest(&scaled);
+                    (rounded, rounded)
                 });
             }
             Rounding::Words => self.word_by_word(sums, place, draws, events),
         }
     }
 
-    /// What `round` rounds; it also flags lanes that overflowed before.
+    /// What `round` rounds; it gives the rounded sums twice, the second time with another sign where
+    /// they overflowed before.
     #[inline(always)]
     fn lanes(
         &self,
+        simd: impl Simd,
         sums: &mut Sums,
         place: Place,
         tally: &mut Tally,
-        round: impl Fn(&Vector) -> (Vector, [u32; LANES]),
+        round: impl Fn(&Vector) -> (Vector, Vector),
     ) {
         let Ends { start, low, high } = self.ends[place.vector];
         let Tally { mut over, mut under, mut largest } = *tally;
@@ -233,19 +237,19 @@ impl Requantize {
                 largest[n] = largest[n].max(value[n].unsigned_abs());
                 value[n] = value[n].max(self.floor);
             }
-            let (rounded, cut) = round(&value);
+            let (rounded, marked) = round(&value);
+            let mut words = [0; LANES];
             for n in 0..LANES {
-                let word = rounded[n].max(low[n]).min(high[n]);
-                over[n] += u32::from(word != rounded[n]) | cut[n];
-                under[n] += u32::from(value[n] != 0) & u32::from(rounded[n] == 0) & !cut[n];
-                value[n] = word;
+                words[n] = rounded[n].max(low[n]).min(high[n]);
             }
+            over += u64::from(simd.differing(&words, &marked));
+            under += u64::from(simd.vanished(&value, &marked));
             if self.clamps {
                 for n in 0..LANES {
-                    value[n] = value[n].max(self.clamp[0]).min(self.clamp[1]);
+                    words[n] = words[n].max(self.clamp[0]).min(self.clamp[1]);
                 }
             }
-            sums.0[pixel][place.of_tile] = value;
+            sums.0[pixel][place.of_tile] = words;
         }
         *tally = Tally { over, under, largest };
     }
@@ -295,22 +299,6 @@ impl Requantize {
     }
 }
 
-/// Beyond any word that a float requantizer's lanes give.
-pub(crate) const FAR: i32 = 1 << 22;
-
-/// The nearest integer, halves to even, of a number, which is held to ±[`FAR`].
-///
-/// Added to 1.5 · 2^23, whose unit in the last place is 1, a number up to 2^22 is rounded to an
-/// integer by the sum itself, whose low bits it is.
-#[inline(always)]
-pub(crate) fn nearest(value: f32) -> i32 {
-    const MAGIC: f32 = (3 << 22) as f32;
-    let far = FAR as f32;
-    let value = if value > far { far } else { value };
-    let value = if value < -far { -far } else { value };
-    (value + MAGIC).to_bits().wrapping_sub(MAGIC.to_bits()) as i32
-}
-
 impl Rounding {
     /// `None` if lanes of 32 bits do not hold what happens inside.
     fn new(
@@ -347,8 +335,8 @@ impl Rounding {
                     .map(|channels| Shift {
                         left: lanes(channels, 0, |c| shift(c).left),
                         right: lanes(channels, 0, |c| shift(c).right),
-                        positive: lanes(channels, 0, |c| shift(c).positive),
-                        negative: lanes(channels, 0, |c| shift(c).negative),
+                        bias: lanes(channels, 0, |c| shift(c).bias),
+                        more_below_zero: lanes(channels, 0, |c| shift(c).more_below_zero),
                         even: lanes(channels, 0, |c| shift(c).even),
                     })
                     .collect(),
@@ -387,8 +375,9 @@ impl Rounding {
 pub(crate) struct Shift32 {
     left: i32,
     right: i32,
-    positive: i32,
-    negative: i32,
+    bias: i32,
+    /// Added to the bias of negative values.
+    more_below_zero: i32,
     even: i32,
 }
 
@@ -407,8 +396,8 @@ impl Shift32 {
         Some(Self {
             left: narrow.left as i32,
             right: narrow.right as i32,
-            positive: narrow.positive as i32,
-            negative: narrow.negative as i32,
+            bias: narrow.positive as i32,
+            more_below_zero: (narrow.negative - narrow.positive) as i32,
             even: narrow.even as i32,
         })
     }
@@ -421,7 +410,7 @@ impl Shift32 {
     /// The value at the binary point of the word, rounded.
     #[inline(always)]
     pub fn round(&self, value: i32) -> i32 {
-        let bias = if value < 0 { self.negative } else { self.positive };
+        let bias = self.bias + ((value >> 31) & self.more_below_zero);
         let odd = (value >> (self.right & 31)) & self.even;
         (value << (self.left & 31)).wrapping_add(bias + odd) >> (self.right & 31)
     }
@@ -446,19 +435,4 @@ fn lanes<T: Copy>(
     value: impl Fn(usize) -> T,
 ) -> [T; LANES] {
     channels.map(|channel| channel.map_or(rest, &value))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_nearest_integer_is_that_of_the_standard_library() {
-        let halves = (-4000..4000).map(|n| n as f32 / 2.0);
-        let large = [4_194_303.5, 4_194_304.0, 1e9, 2_097_151.5].into_iter();
-        for value in halves.chain(large.clone()).chain(large.map(|value: f32| -value)) {
-            let held = value.clamp(-(FAR as f32), FAR as f32);
-            assert_eq!(nearest(value), held.round_ties_even() as i32, "{value}");
-        }
-    }
 }

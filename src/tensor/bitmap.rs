@@ -17,11 +17,13 @@ impl Bitmap {
     }
 
     /// Number of rows.
+    #[inline]
     pub fn rows(&self) -> usize {
         self.rows
     }
 
     /// Bits of a row, padding excluded.
+    #[inline]
     pub fn columns(&self) -> usize {
         self.columns
     }
@@ -33,6 +35,7 @@ impl Bitmap {
     }
 
     /// The blocks of a row, to be filled; padding bits must stay zero.
+    #[inline]
     pub fn row_mut(&mut self, row: usize) -> &mut [u64] {
         &mut self.bits[row * self.blocks..][..self.blocks]
     }
@@ -50,6 +53,10 @@ impl Bitmap {
     /// Number of one bits.
     #[inline]
     pub fn ones(&self) -> u64 {
-        self.bits.iter().map(|b| u64::from(b.count_ones())).sum()
+        let mut ones = 0;
+        for block in 0..self.bits.len() {
+            ones += u64::from(self.bits[block].count_ones());
+        }
+        ones
     }
 }

@@ -120,17 +120,17 @@ impl Words {
 
     /// Number of nonzero words.
     pub fn nonzero(&self) -> usize {
-        with_words!(&self.buffer, slice => slice.chunks(1 << 16).map(nonzero).sum())
+        with_words!(&self.buffer, slice => slice.chunks(u8::MAX.into()).map(nonzero).sum())
     }
 }
 
-/// Number of nonzero words, of at most 2^32.
+/// Number of nonzero words, of at most 255.
 fn nonzero<T: Word>(words: &[T]) -> usize {
-    let mut count = 0u32;
+    let mut count = 0;
     for word in words {
-        count += u32::from(*word != T::default());
+        count += u8::from(*word != T::default());
     }
-    count as usize
+    count.into()
 }
 
 fn fill<T: Word>(slice: &mut [T], raw: impl Iterator<Item = i64>) {

@@ -1,7 +1,9 @@
 //! The micro-kernels for AVX-512 with VNNI: groups of four bytes and pairs of 16-bit words.
 
 use super::avx2::Avx2;
-use super::operand::{Halves, Operand, PIXELS, Simd, StepRange, Sums, VECTORS, Work};
+use super::operand::{
+    Halves, LANES, Operand, PIXELS, Simd, StepRange, Sums, VECTORS, Vector, Work,
+};
 
 /// Proof that the processor has AVX-512 F, BW, DQ, VL, VNNI, BITALG and VPOPCNTDQ.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -103,6 +105,42 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn differing(self, a: &Vector, b: &Vector) -> u32 {
+        #[cfg(target_arch = "x86_64")]
+        #[allow(unsafe_code)]
+        // SAFETY: the token exists only if the processor has AVX-512 F.
+        unsafe {
+            x86::differing(a, b)
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        super::portable::Portable.differing(a, b)
+    }
+
+    #[inline(always)]
+    fn vanished(self, before: &Vector, after: &Vector) -> u32 {
+        #[cfg(target_arch = "x86_64")]
+        #[allow(unsafe_code)]
+        // SAFETY: the token exists only if the processor has AVX-512 F.
+        unsafe {
+            x86::vanished(before, after)
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        super::portable::Portable.vanished(before, after)
+    }
+
+    #[inline(always)]
+    fn nearest(self, values: &[f32; LANES]) -> Vector {
+        #[cfg(target_arch = "x86_64")]
+        #[allow(unsafe_code)]
+        // SAFETY: the token exists only if the processor has AVX-512 F.
+        unsafe {
+            x86::nearest(values)
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        super::portable::Portable.nearest(values)
+    }
+
+    #[inline(always)]
     fn deposit(self, bits: u64, mask: u64) -> u64 {
         self.0.deposit(bits, mask)
     }
@@ -114,7 +152,48 @@ mod x86 {
 
     use std::arch::x86_64::*;
 
-    use crate::kernels::dot::operand::{Halves, Operand, Sums};
+    use crate::kernels::dot::operand::{FAR, Halves, LANES, Operand, Sums, Vector};
+
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    #[allow(unsafe_code)]
+    fn load(vector: &Vector) -> __m512i {
+        // SAFETY: sixteen words of four bytes are read.
+        unsafe { _mm512_loadu_si512(vector.as_ptr().cast()) }
+    }
+
+    /// Number of lanes that differ.
+    #[target_feature(enable = "avx512f,popcnt")]
+    #[inline]
+    pub fn differing(a: &Vector, b: &Vector) -> u32 {
+        _mm512_cmpneq_epi32_mask(load(a), load(b)).count_ones()
+    }
+
+    /// Number of lanes that were not zero and are.
+    #[target_feature(enable = "avx512f,popcnt")]
+    #[inline]
+    pub fn vanished(before: &Vector, after: &Vector) -> u32 {
+        let (before, after) = (load(before), load(after));
+        let was = _mm512_test_epi32_mask(before, before);
+        _mm512_mask_testn_epi32_mask(was, after, after).count_ones()
+    }
+
+    /// The nearest integers; what is too small for 32 bits becomes the smallest.
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    #[allow(unsafe_code)]
+    pub fn nearest(values: &[f32; LANES]) -> Vector {
+        let mut rounded = [0; LANES];
+        // SAFETY: sixteen words of four bytes are read and written.
+        unsafe {
+            let values = _mm512_loadu_ps(values.as_ptr());
+            let held = _mm512_min_ps(values, _mm512_set1_ps(FAR as f32));
+            let words =
+                _mm512_cvt_roundps_epi32::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(held);
+            _mm512_storeu_si512(rounded.as_mut_ptr().cast(), words);
+        }
+        rounded
+    }
 
     /// Number of ones of each word.
     #[target_feature(enable = "avx2,avx512bitalg,avx512vl")]

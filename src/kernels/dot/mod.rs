@@ -12,7 +12,7 @@ mod pack;
 mod portable;
 
 pub(crate) use operand::{
-    Halves, LANES, Operand, PIXELS, Simd, StepRange, Steps, Sums, Vector, Work,
+    FAR, Halves, LANES, Operand, PIXELS, Simd, StepRange, Steps, Sums, Vector, Work, nearest,
 };
 pub(crate) use pack::{Blocks, Gather, Packed};
 pub(crate) use portable::Portable;

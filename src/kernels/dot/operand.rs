@@ -170,6 +170,37 @@ pub(crate) trait Simd: Copy {
         words
     }
 
+    /// Number of lanes that differ.
+    #[inline(always)]
+    fn differing(self, a: &Vector, b: &Vector) -> u32 {
+        let mut differing = 0;
+        for n in 0..LANES {
+            differing += u32::from(a[n] != b[n]);
+        }
+        differing
+    }
+
+    /// Number of lanes that were not zero and have become so.
+    #[inline(always)]
+    fn vanished(self, before: &Vector, after: &Vector) -> u32 {
+        let mut vanished = 0;
+        for n in 0..LANES {
+            vanished += u32::from(before[n] != 0) & u32::from(after[n] == 0);
+        }
+        vanished
+    }
+
+    /// The nearest integers, halves to even, of numbers up to ±[`FAR`]; beyond, something at least
+    /// as far on the same side.
+    #[inline(always)]
+    fn nearest(self, values: &[f32; LANES]) -> Vector {
+        let mut rounded = [0; LANES];
+        for n in 0..LANES {
+            rounded[n] = nearest(values[n]);
+        }
+        rounded
+    }
+
     /// The low bits of `bits`, one by one, where `mask` has ones; zeros elsewhere.
     #[inline(always)]
     fn deposit(self, bits: u64, mask: u64) -> u64 {
@@ -183,8 +214,76 @@ pub(crate) trait Simd: Copy {
     }
 }
 
+/// Beyond any word that a float requantizer's lanes give.
+pub(crate) const FAR: i32 = 1 << 22;
+
+/// The nearest integer, halves to even, of a number, which is held to ±[`FAR`].
+///
+/// Added to 1.5 · 2^23, whose unit in the last place is 1, a number up to 2^22 is rounded to an
+/// integer by the sum itself, whose low bits it is.
+#[inline(always)]
+pub(crate) fn nearest(value: f32) -> i32 {
+    const MAGIC: f32 = (3 << 22) as f32;
+    let far = FAR as f32;
+    let value = if value > far { far } else { value };
+    let value = if value < -far { -far } else { value };
+    (value + MAGIC).to_bits().wrapping_sub(MAGIC.to_bits()) as i32
+}
+
 /// Work that is compiled once per instruction set.
 pub(crate) trait Work {
     /// Does it; must be `#[inline(always)]`.
     fn run<S: Simd>(self, simd: S);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::dot::InstructionSet;
+
+    const NUMBERS: [f32; 16] = [
+        0.5,
+        -0.5,
+        1.5,
+        2.5,
+        -2.5,
+        2_097_151.5,
+        4_194_303.5,
+        -4_194_303.5,
+        4_194_304.0,
+        -4_194_304.0,
+        5e6,
+        -5e6,
+        3e9,
+        -3e9,
+        0.0,
+        7.25,
+    ];
+
+    #[test]
+    fn the_nearest_integer_is_that_of_the_standard_library() {
+        for value in (-4000..4000).map(|n| n as f32 / 2.0).chain(NUMBERS) {
+            let held = value.clamp(-(FAR as f32), FAR as f32);
+            assert_eq!(nearest(value), held.round_ties_even() as i32, "{value}");
+        }
+    }
+
+    /// What the lanes give, held to ±[`FAR`], by every instruction set.
+    #[test]
+    fn lanes_do_what_one_does() {
+        struct Lanes;
+        impl Work for Lanes {
+            fn run<S: Simd>(self, simd: S) {
+                let rounded = simd.nearest(&NUMBERS).map(|n| n.clamp(-FAR, FAR));
+                assert_eq!(rounded, NUMBERS.map(nearest));
+                let before = std::array::from_fn(|n| n as i32 % 3 - 1);
+                let after = std::array::from_fn(|n| n as i32 % 2);
+                // n = 1, 4, 7, 10, 13 are zero before; 2, 6, 8, 12, 14 are not and become so, as
+                // does 0; 5 and 11 stay one.
+                assert_eq!(simd.vanished(&before, &after), 6);
+                assert_eq!(simd.differing(&before, &after), 16 - 4);
+            }
+        }
+        InstructionSet::available().into_iter().for_each(|set| set.run(Lanes));
+    }
 }

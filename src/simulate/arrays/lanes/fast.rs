@@ -154,7 +154,8 @@ impl Line {
                     cost.apply(line);
                 }
             }
-            for _ in 0..self.repeats[1] {
+            grid.begin_passes();
+            for pass in 0..self.repeats[1] {
                 for tile in 0..tiles {
                     for _ in 0..self.repeats[0] {
                         for chunk in tile * chunks..(tile + 1) * chunks {
@@ -162,6 +163,10 @@ impl Line {
                             grid.send(line, lanes.broadcast_interval);
                         }
                     }
+                }
+                let left = self.repeats[1] - pass - 1;
+                if left > 0 && grid.repeat(left) {
+                    break;
                 }
             }
         }
@@ -212,52 +217,48 @@ pub(super) fn both_cycles(
                         false => [pixels, channels],
                     };
                     let pairs = PairsOfChunk { pieces, outer: outer_words, inner: inner_words };
-                    let used = |line: usize| if line < used_outer { used_inner } else { 0 };
                     if sync == Sync::Each {
                         costs.clear();
                         costs.resize(outer * inner, 0);
-                        for line in 0..outer {
+                        for line in 0..used_outer {
                             for first in (0..inner).step_by(PART) {
                                 let len = PART.min(inner - first);
-                                let of_part = pairs.costs(simd, line, first, used(line), cost);
-                                costs[line * inner + first..][..len]
-                                    .copy_from_slice(&of_part[..len]);
+                                let of_part = pairs.costs(simd, line, first, used_inner, cost);
+                                let costs = &mut costs[line * inner + first..][..len];
+                                for n in 0..len {
+                                    costs[n] = of_part[n];
+                                }
                             }
                         }
                         grid.send(costs, lanes.broadcast_interval);
                         continue;
                     }
-                    grid.send_to_units(lanes.broadcast_interval, |unit, backlog, elapsed| {
-                        let mut slowest = [0; PART];
-                        if whole && pieces == 1 && inner == PART && used_inner == PART {
-                            let lines = (used_outer.max(unit) - unit).min(backlog.len() / PART);
-                            let outer = &outer_words[unit.min(used_outer)..][..lines];
-                            let inner = part(inner_words);
+                    grid.begin(lanes.broadcast_interval);
+                    for unit in 0..grid.units() {
+                        let (backlog, elapsed) = grid.unit(unit);
+                        let slowest = if whole && pieces == 1 && [inner, used_inner] == [PART; 2] {
+                            let outer = &outer_words[unit.min(used_outer)..used_outer];
                             let backlog = backlog.as_chunks_mut::<PART>().0;
-                            whole_lines(
-                                simd,
-                                backlog,
-                                outer,
-                                &inner,
-                                elapsed,
-                                cost.empty,
-                                &mut slowest,
-                            );
-                            return largest(&slowest);
-                        }
-                        for line in 0..backlog.len() / inner {
-                            let mut first = 0;
-                            while first < inner {
-                                let len = PART.min(inner - first);
-                                let backlog = &mut backlog[line * inner + first..][..len];
-                                let costs =
-                                    pairs.costs(simd, unit + line, first, used(unit + line), cost);
-                                receive(backlog, &costs, elapsed, &mut slowest);
-                                first += PART;
+                            let inner = part(inner_words);
+                            whole_lines(simd, backlog, outer, &inner, elapsed, cost.empty)
+                        } else {
+                            let mut slowest = [0; PART];
+                            for line in 0..backlog.len() / inner {
+                                let used = if unit + line < used_outer { used_inner } else { 0 };
+                                let mut first = 0;
+                                while first < inner {
+                                    let len = PART.min(inner - first);
+                                    let backlog = &mut backlog[line * inner + first..][..len];
+                                    let costs = pairs.costs(simd, unit + line, first, used, cost);
+                                    receive(backlog, &costs, elapsed, &mut slowest);
+                                    first += PART;
+                                }
                             }
-                        }
-                        largest(&slowest)
-                    });
+                            largest(&slowest)
+                        };
+                        grid.received(unit, slowest);
+                    }
+                    grid.finish();
                 }
             }
         }
@@ -309,8 +310,8 @@ impl PairsOfChunk<'_> {
     }
 }
 
-/// One chunk of one piece for lines of [`PART`] elements with a multiplier each: lines beyond
-/// `outer` have no output. The largest backlogs so far go to `slowest`.
+/// One chunk of one piece for lines of [`PART`] elements with a multiplier each; the largest backlog.
+/// Lines beyond `outer` have no output.
 #[inline(always)]
 fn whole_lines(
     simd: impl Simd,
@@ -319,29 +320,55 @@ fn whole_lines(
     inner: &Costs,
     elapsed: u16,
     empty: u16,
+) -> u16 {
+    let used = outer.len().min(backlog.len());
+    let (busy, idle) = backlog.split_at_mut(used);
+    let outer = &outer[..busy.len()];
+    // Two at a time, as each maximum waits for the one before.
+    let (mut even, mut odd) = ([0; PART], [0; PART]);
+    let pairs = busy.len() / 2;
+    for pair in 0..pairs {
+        whole_line(simd, &mut busy[2 * pair], outer[2 * pair], inner, elapsed, empty, &mut even);
+        let line = 2 * pair + 1;
+        whole_line(simd, &mut busy[line], outer[line], inner, elapsed, empty, &mut odd);
+    }
+    for line in 2 * pairs..busy.len() {
+        whole_line(simd, &mut busy[line], outer[line], inner, elapsed, empty, &mut even);
+    }
+    for line in 0..idle.len() {
+        let state = &mut idle[line];
+        for n in 0..PART {
+            state[n] = state[n].saturating_sub(elapsed);
+            odd[n] = odd[n].max(state[n]);
+        }
+    }
+    for n in 0..PART {
+        even[n] = even[n].max(odd[n]);
+    }
+    largest(&even)
+}
+
+#[inline(always)]
+fn whole_line(
+    simd: impl Simd,
+    backlog: &mut Costs,
+    outer: u16,
+    inner: &Costs,
+    elapsed: u16,
+    empty: u16,
     slowest: &mut Costs,
 ) {
-    let mut most = *slowest;
-    for line in 0..backlog.len() {
-        let mut state = backlog[line];
-        let mut costs = [0; PART];
-        if line < outer.len() {
-            let mask = outer[line];
-            for n in 0..PART {
-                costs[n] = inner[n] & mask;
-            }
-            costs = simd.ones(costs);
-            for n in 0..PART {
-                costs[n] = costs[n].max(empty);
-            }
-        }
-        for n in 0..PART {
-            state[n] = state[n].saturating_sub(elapsed) + costs[n];
-            most[n] = most[n].max(state[n]);
-        }
-        backlog[line] = state;
+    let mut costs = [0; PART];
+    for n in 0..PART {
+        costs[n] = inner[n] & outer;
     }
-    *slowest = most;
+    let costs = simd.ones(costs);
+    let mut state = *backlog;
+    for n in 0..PART {
+        state[n] = state[n].saturating_sub(elapsed) + costs[n].max(empty);
+        slowest[n] = slowest[n].max(state[n]);
+    }
+    *backlog = state;
 }
 
 /// The first words, and zeros where there are none.
@@ -349,9 +376,14 @@ fn whole_lines(
 fn part(words: &[u16]) -> Costs {
     let mut part = [0; PART];
     if words.len() >= PART {
-        part.copy_from_slice(&words[..PART]);
+        let words = &words[..PART];
+        for n in 0..PART {
+            part[n] = words[n];
+        }
     } else {
-        part[..words.len()].copy_from_slice(words);
+        for n in 0..words.len() {
+            part[n] = words[n];
+        }
     }
     part
 }

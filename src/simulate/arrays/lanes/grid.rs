@@ -23,6 +23,8 @@ pub(super) enum Sync {
 pub(super) struct Grid {
     /// Outer line by outer line.
     backlog: Vec<u16>,
+    /// Elements of a sync unit.
+    members: usize,
     /// By sync unit (element, line or grid): when its last chunk was sent, and how long before the
     /// next.
     sent: Vec<u64>,
@@ -32,6 +34,18 @@ pub(super) struct Grid {
     finished: Vec<u64>,
     slot: usize,
     started: bool,
+    /// After the last pass.
+    state: State,
+    earlier: State,
+}
+
+/// Where a grid stands after a pass.
+#[derive(Clone, Default, Debug)]
+struct State {
+    sent: Vec<u64>,
+    /// What decides how it goes on, counted from the last chunk: by unit the backlogs, and when the
+    /// last chunks were finished, the oldest first.
+    relative: Vec<u64>,
 }
 
 impl Grid {
@@ -54,6 +68,7 @@ impl Grid {
             times.clear();
             times.resize(len, 0);
         }
+        self.members = outer * inner / units;
         self.slot = 0;
         self.started = false;
     }
@@ -61,66 +76,109 @@ impl Grid {
     /// Sends one chunk that occupies the elements for `costs` cycles, outer line by outer line.
     #[inline(always)]
     pub(super) fn send(&mut self, costs: &[u16], interval: u64) {
-        if self.sent.len() < self.backlog.len() {
-            let line = self.backlog.len() / self.sent.len();
-            return self.send_to_units(interval, |unit, backlog, elapsed| {
-                receive(backlog, &costs[unit * line..][..line], elapsed)
-            });
-        }
-        self.advance(interval);
-        let elements = self.backlog.len();
-        let (backlog, elapsed) = (&mut self.backlog[..elements], &self.elapsed[..elements]);
-        let (slowest, costs) = (&mut self.slowest[..elements], &costs[..elements]);
-        for n in 0..elements {
-            backlog[n] = backlog[n].saturating_sub(elapsed[n]) + costs[n];
-            slowest[n] = backlog[n];
-        }
-        self.finish();
-    }
-
-    /// Sends one chunk to units of several elements. `receive` is given the number of a unit, its
-    /// backlogs and the time since its last chunk; it takes the time off the backlogs, adds the
-    /// cycles of the chunk, and returns the largest.
-    #[inline(always)]
-    pub(super) fn send_to_units(
-        &mut self,
-        interval: u64,
-        mut receive: impl FnMut(usize, &mut [u16], u16) -> u16,
-    ) {
-        self.advance(interval);
-        let line = self.backlog.len() / self.sent.len();
-        for unit in 0..self.sent.len() {
-            let backlog = &mut self.backlog[unit * line..][..line];
-            self.slowest[unit] = receive(unit, backlog, self.elapsed[unit]);
+        self.begin(interval);
+        if self.members > 1 {
+            for unit in 0..self.units() {
+                let costs = &costs[unit * self.members..][..self.members];
+                let (backlog, elapsed) = self.unit(unit);
+                let slowest = receive(backlog, costs, elapsed);
+                self.received(unit, slowest);
+            }
+        } else {
+            let elements = self.backlog.len();
+            let (backlog, elapsed) = (&mut self.backlog[..elements], &self.elapsed[..elements]);
+            let (slowest, costs) = (&mut self.slowest[..elements], &costs[..elements]);
+            for n in 0..elements {
+                backlog[n] = backlog[n].saturating_sub(elapsed[n]) + costs[n];
+                slowest[n] = backlog[n];
+            }
         }
         self.finish();
     }
 
-    /// Works out when the next chunk is sent.
+    /// Number of sync units.
     #[inline(always)]
-    fn advance(&mut self, interval: u64) {
+    pub(super) fn units(&self) -> usize {
+        self.sent.len()
+    }
+
+    /// Works out when the next chunk is sent. Every unit is then to receive it: to take the time
+    /// that has passed off its backlogs, and to add the cycles of the chunk.
+    #[inline(always)]
+    pub(super) fn begin(&mut self, interval: u64) {
         // The first chunk is sent at once.
         let interval = if self.started { interval } else { 0 };
         self.started = true;
         let units = self.sent.len();
         let finished = &self.finished[self.slot * units..][..units];
+        let (sent, elapsed) = (&mut self.sent[..units], &mut self.elapsed[..units]);
         for unit in 0..units {
-            let sent = self.sent[unit];
-            let next = sent.saturating_add(interval).max(finished[unit]);
-            self.elapsed[unit] = (next - sent).min(u16::MAX.into()) as u16;
-            self.sent[unit] = next;
+            let next = sent[unit].saturating_add(interval).max(finished[unit]);
+            elapsed[unit] = (next - sent[unit]).min(u16::MAX.into()) as u16;
+            sent[unit] = next;
         }
+    }
+
+    /// The backlogs of a unit, and the time that has passed since its last chunk.
+    #[inline(always)]
+    pub(super) fn unit(&mut self, unit: usize) -> (&mut [u16], u16) {
+        (&mut self.backlog[unit * self.members..][..self.members], self.elapsed[unit])
+    }
+
+    /// Notes the largest backlog of a unit.
+    #[inline(always)]
+    pub(super) fn received(&mut self, unit: usize, slowest: u16) {
+        self.slowest[unit] = slowest;
     }
 
     /// Notes when the chunk just received is finished.
     #[inline(always)]
-    fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         let units = self.sent.len();
         let finished = &mut self.finished[self.slot * units..][..units];
+        let (sent, slowest) = (&self.sent[..units], &self.slowest[..units]);
         for unit in 0..units {
-            finished[unit] = self.sent[unit] + u64::from(self.slowest[unit]);
+            finished[unit] = sent[unit] + u64::from(slowest[unit]);
         }
         self.slot = if (self.slot + 1) * units == self.finished.len() { 0 } else { self.slot + 1 };
+    }
+
+    /// Forgets the passes before.
+    pub(super) fn begin_passes(&mut self) {
+        self.state.sent.clear();
+        self.state.relative.clear();
+    }
+
+    /// After a pass over the same chunks as the pass before: whether the grid stands where it stood
+    /// after that one. All passes then take it the same time, and `left` more are made up for.
+    #[inline(always)]
+    pub(super) fn repeat(&mut self, left: usize) -> bool {
+        let Self { backlog, members, sent, finished, slot, state, earlier, .. } = self;
+        std::mem::swap(state, earlier);
+        state.sent.clear();
+        state.relative.clear();
+        let (units, members) = (sent.len(), *members);
+        for unit in 0..units {
+            state.sent.push(sent[unit]);
+            for &backlog in &backlog[unit * members..][..members] {
+                state.relative.push(backlog.into());
+            }
+            for at in (*slot..finished.len() / units).chain(0..*slot) {
+                state.relative.push(finished[at * units + unit].saturating_sub(sent[unit]));
+            }
+        }
+        if state.relative != earlier.relative {
+            return false;
+        }
+        for unit in 0..units {
+            let time = (sent[unit] - earlier.sent[unit]).saturating_mul(left as u64);
+            sent[unit] = sent[unit].saturating_add(time);
+            for at in 0..finished.len() / units {
+                let finished = &mut finished[at * units + unit];
+                *finished = finished.saturating_add(time);
+            }
+        }
+        true
     }
 
     /// When the last element is done.

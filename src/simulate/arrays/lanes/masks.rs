@@ -22,8 +22,11 @@ impl Masks {
         self.pieces = chunk.div_ceil(16);
         self.chunks = map.columns().div_ceil(chunk);
         let tiles = map.rows().div_ceil(lanes);
-        self.words.clear();
-        self.words.resize(tiles * self.chunks * self.pieces * lanes, 0);
+        let of_tile = self.chunks * self.pieces * lanes;
+        self.words.resize(tiles * of_tile, 0);
+        if !map.rows().is_multiple_of(lanes) {
+            self.words[(tiles - 1) * of_tile..].fill(0);
+        }
         for row in 0..map.rows() {
             let tile = row / lanes * self.chunks;
             if chunk == 16 {
