@@ -74,7 +74,8 @@ fn bittrue(folder: &Path, arguments: &[&str]) {
 
 /// Point numbers of the fronts of other columns, as `sweep --pareto` marks them.
 fn fronts(folder: &Path) -> Value {
-    let pairs = ["cycles,utilization", "energy_pj,utilization", "buffer_bytes,dsp", "dram_bytes,bram36"];
+    let pairs =
+        ["cycles,utilization", "energy_pj,utilization", "buffer_bytes,dsp", "dram_bytes,bram36"];
     let mut fronts = serde_json::Map::new();
     for pair in pairs {
         let resume = ["sweep", "space.toml", "--resume", "--pareto", pair, "--json", "front.json"];

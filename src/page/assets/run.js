@@ -94,7 +94,7 @@ function rooflineSection() {
     const intensities = [...points.map((layer) => layer.operations_per_byte), peak / bandwidth];
     const [from, to] = [Math.min(...intensities) / 3, Math.max(...intensities) * 3];
     const roof = [from, peak / bandwidth, to].map((x) => [x, Math.min(peak, bandwidth * x)]);
-    const log = (name, gap) => ({ type: "log", axisLabel: { formatter: short, hideOverlap: true }, ...named(name, gap) });
+    const log = (name, gap) => ({ type: "log", axisLabel: { formatter: short, hideOverlap: true, showMinLabel: false, showMaxLabel: false }, ...named(name, gap) });
     const option = {
       grid: { left: 64, right: 20, top: 16, bottom: 48, outerBoundsMode: "none" },
       tooltip: tooltip(theme, "item", ({ seriesIndex, dataIndex }) => {
@@ -103,7 +103,7 @@ function rooflineSection() {
         return tip(layer.name, [["speed", `${short(layer.gops)} GOP/s`], ["intensity", `${short(layer.operations_per_byte)} operations/byte`], ["utilization", percent(layer.utilization)]]);
       }),
       xAxis: { ...log("operations by byte of DRAM traffic", 28), min: from, max: to },
-      yAxis: log("speed, GOP/s", 46),
+      yAxis: { ...log("speed, GOP/s", 46), axisLabel: { formatter: short } },
       series: [
         { type: "line", data: roof, symbol: "none", lineStyle: { width: 2, color: theme.muted }, emphasis: { disabled: true } },
         {

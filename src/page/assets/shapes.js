@@ -46,7 +46,7 @@ function bars({ title, about, summary, names, series, unit, base = 1, stacked = 
         const row = first.dataIndex;
         return tip(names[row], all.map((one) => [one.name, one.values[row] == null ? null : shown(one.values[row])]));
       }),
-      xAxis: { type: "value", min: 0, max: percentages ? 100 : undefined, splitNumber: width < 500 ? 3 : 6, axisLabel: { formatter: short }, ...named(`${axis}, ${to.unit}`, 26) },
+      xAxis: { type: "value", min: 0, max: percentages ? 100 : undefined, interval: percentages ? (width < 500 ? 25 : 20) : undefined, splitNumber: width < 500 ? 3 : 6, axisLabel: { formatter: short }, ...named(`${axis}, ${to.unit}`, 26) },
       yAxis: side.axis,
       series: all.map((one, index) => ({
         name: one.name,
@@ -89,15 +89,17 @@ function heat({ title, about, summary, names, columns, values, shown, most, acro
     const step = names.length > 40 ? 17 : 24;
     const cellWidth = Math.min(140, (width - side.room - 12) / columns.length);
     const wide = cellWidth > 46;
+    const tilted = columns.some((name) => name.length * CHARACTER > cellWidth);
+    const head = tilted ? 90 : 40;
     const cell = (value, column, row) => ({
       value: [column, row, value],
       label: { color: theme.onHeat[value > 0.5 * top ? 1 : 0] },
     });
     const present = all.flatMap((line, row) => line.map((value, column) => (value == null ? null : cell(value, column, row))));
     const option = {
-      grid: { left: side.room, width: cellWidth * columns.length, top: 40, bottom: 56, outerBoundsMode: "none" },
+      grid: { left: side.room, width: cellWidth * columns.length, top: head, bottom: 56, outerBoundsMode: "none" },
       tooltip: tooltip(theme, "item", ({ value: [column, row, value] }) => tip(names[row], [[columns[column], shown(value)]])),
-      xAxis: { type: "category", data: columns, position: "top", axisTick: { show: false }, axisLabel: { interval: 0, hideOverlap: true, width: cellWidth, overflow: "truncate" }, ...named(across ?? "", 22) },
+      xAxis: { type: "category", data: columns, position: "top", axisTick: { show: false }, axisLabel: { interval: 0, rotate: tilted ? 40 : 0 }, ...named(across ?? "", tilted ? 74 : 22) },
       yAxis: side.axis,
       visualMap: {
         type: "continuous",
@@ -122,7 +124,7 @@ function heat({ title, about, summary, names, columns, values, shown, most, acro
         },
       ],
     };
-    return { height: names.length * step + 40 + 60, option };
+    return { height: names.length * step + head + 60, option };
   };
   const column = (name, index) => ({ title: name, value: (row) => current()[row][index], text: shown });
   const data = {

@@ -46,10 +46,10 @@ function columnChart({ title, about, summary, places, values, across, up, shown,
     const [at, all] = [places(), values()];
     if (all.length === 0 || largest(all) === 0) return null;
     const option = {
-      grid: { left: 66, right: 12, top: 12, bottom: 46, outerBoundsMode: "none" },
+      grid: { left: 80, right: 12, top: 12, bottom: 46, outerBoundsMode: "none" },
       tooltip: tooltip(theme, "axis", ([first]) => tip(at[first.dataIndex], [[of, shown(all[first.dataIndex])]])),
       xAxis: { type: "category", data: at, axisLabel: { hideOverlap: true }, axisTick: { show: false }, ...named(across, 28) },
-      yAxis: { type: log ? "log" : "value", min: log ? 0.5 : 0, axisLabel: { formatter: (value) => (value < 1 && log ? "" : short(value)) }, ...named(up, 50) },
+      yAxis: { type: log ? "log" : "value", min: log ? 0.5 : 0, axisLabel: { formatter: (value) => (value < 1 && log ? "" : short(value)) }, ...named(up, 60) },
       series: [{ type: "bar", barMaxWidth: 60, barCategoryGap: at.length > 60 ? "0%" : "20%", data: all.map((value) => (log ? value || null : 100 * value)) }],
     };
     return { height: width < 500 ? 240 : 280, option };
