@@ -37,7 +37,7 @@ rtl-tools:
 	test -x target/venv/bin/pip || python3 -m venv target/venv
 	target/venv/bin/pip install --quiet --disable-pip-version-check cocotb==2.0.1 numpy==2.4.6
 
-# The pages of --html in a browser, tests/page.rs.
+# The pages of --html in a browser, and tables as Parquet, tests/page.rs.
 page:
 	@if ! command -v chromium >/dev/null; then \
 		if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
@@ -47,7 +47,7 @@ page:
 			apt-get install -qy --no-install-recommends chromium; \
 	fi
 	test -x target/venv/bin/pip || python3 -m venv target/venv
-	target/venv/bin/pip install --quiet --disable-pip-version-check playwright==1.65.2
+	target/venv/bin/pip install --quiet --disable-pip-version-check playwright==1.65.2 duckdb==2.0.1
 	BITTRUE_PAGE=required $(CARGO) test --locked --test page -- --nocapture
 
 # Without the tests of tests/rtl and tests/page.rs, which `make rtl` and `make page` run.

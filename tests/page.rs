@@ -1,5 +1,6 @@
-//! The pages of `--html`, made by the program and opened in a headless Chromium: `tests/page/browse.py`.
-//! `make page` installs what that needs; where it is missing, the test says so and does nothing.
+//! What others open, made by the program: the pages of `--html` in a headless Chromium,
+//! `tests/page/browse.py`, and tables as Parquet in DuckDB, `tests/page/parquet.py`. `make page` installs
+//! what that needs; where it is missing, a test says so and does nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -45,25 +46,39 @@ fn python() -> PathBuf {
     temporary.parent().expect("tmp is in the target folder").join("venv/bin/python")
 }
 
-/// The browser, if there is one and Python can drive it. `BITTRUE_PAGE` is `required` where nothing may
-/// be missing, and `done` where another call runs this test.
-fn browser() -> Option<PathBuf> {
+/// Whether the Python module `module` is there, and `program` if it needs one. `BITTRUE_PAGE` is
+/// `required` where nothing may be missing, and `done` where another call runs these tests.
+fn ready(module: &str, program: Option<&Path>) -> bool {
     let mode = std::env::var("BITTRUE_PAGE").unwrap_or_default();
     if mode == "done" {
         println!("skipped: `make page` runs it");
-        return None;
+        return false;
     }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let chromium = std::env::split_paths(&path).map(|p| p.join("chromium")).find(|p| p.is_file());
-    let driver = Command::new(python()).args(["-c", "import playwright"]).output();
-    let missing = match (&chromium, driver) {
-        (None, _) => "chromium",
-        (_, Ok(output)) if output.status.success() => return chromium,
-        _ => "playwright",
+    let import = Command::new(python()).args(["-c", &format!("import {module}")]).output();
+    let missing = match program {
+        Some(program) if !program.is_file() => program.display().to_string(),
+        _ if import.is_ok_and(|output| output.status.success()) => return true,
+        _ => module.to_owned(),
     };
     assert!(mode != "required", "{missing} is missing");
     println!("skipped: {missing} is missing; `make page` installs what this needs");
-    None
+    false
+}
+
+/// Where `chromium` is, or would be.
+fn chromium() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|p| p.join("chromium")).find(|p| p.is_file());
+    found.unwrap_or_else(|| "chromium".into())
+}
+
+/// Runs a script of `tests/page` that must succeed, and prints what it says.
+fn script(name: &str, arguments: &[&Path]) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page").join(name);
+    let output = Command::new(python()).arg(script).args(arguments).output().unwrap();
+    let [out, err] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    assert!(output.status.success(), "{out}{err}");
+    println!("{out}");
 }
 
 fn bittrue(folder: &Path, arguments: &[&str]) {
@@ -91,19 +106,22 @@ fn fronts(folder: &Path) -> Value {
 
 #[test]
 fn pages_work_in_a_browser() {
-    let Some(chromium) = browser() else { return };
+    let chromium = chromium();
+    if !ready("playwright", Some(&chromium)) {
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
-    fs::write(path.join("space.toml"), SPACE.replace("images = 200", "images = 20")).unwrap();
+    fs::write(path.join("space.toml"), SPACE.replace("images = 200", "images = 5")).unwrap();
     fs::write(path.join("hostile.toml"), HOSTILE).unwrap();
     let page = |name: &str, arguments: &[&str]| {
         let (html, json) = (format!("{name}.html"), format!("{name}.json"));
         bittrue(path, &[arguments, &["--html", &html, "--json", &json]].concat());
     };
-    page("run", &["run", "lenet5", "--images", "20"]);
+    page("run", &["run", "lenet5", "--images", "10"]);
     page("sweep", &["sweep", "space.toml", "--pareto", "accuracy,energy_pj"]);
     let sensitivity = ["--widths", "3..4", "--kinds", "extrinsic,intrinsic", "--thresholds", "0.1"];
-    let small = ["lenet5", "--images", "10"];
+    let small = ["lenet5", "--images", "6"];
     page(
         "sensitivity",
         &[&["sensitivity"], &small[..], &sensitivity, &["--calibration", "8"]].concat(),
@@ -117,9 +135,26 @@ fn pages_work_in_a_browser() {
     let figures: serde_json::Map<_, _> =
         FIGURES.iter().map(|&(name, count)| (name.to_owned(), json!(count))).collect();
     fs::write(path.join("figures.json"), Value::from(figures).to_string()).unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page/browse.py");
-    let output = Command::new(python()).arg(script).arg(path).arg(chromium).output().unwrap();
-    let [out, err] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
-    assert!(output.status.success(), "{out}{err}");
-    println!("{out}");
+    script("browse.py", &[path, &chromium]);
+}
+
+#[test]
+fn parquet_has_the_cells_of_the_csv() {
+    if !ready("duckdb", None) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    // Synthetic operands have no accuracy, so that its columns are null.
+    for (number, data) in ["images = 2", "synthetic = [0.5, 0.5]"].into_iter().enumerate() {
+        let space = SPACE.replace("images = 200", data).replace("from = 4096", "from = 65536");
+        let name = format!("space{number}.toml");
+        fs::write(path.join(&name), space).unwrap();
+        let table = ["sweep", &name, "--resume", "--pareto", "cycles,energy_pj"];
+        bittrue(path, &[&table[..], &["--parquet", "a.parquet", "--csv", "table.csv"]].concat());
+        bittrue(path, &[&table[..], &["--parquet", "b.parquet", "--threads", "1"]].concat());
+        let read = |name: &str| fs::read(path.join(name)).unwrap();
+        assert!(read("a.parquet") == read("b.parquet"));
+        script("parquet.py", &[&path.join("a.parquet"), &path.join("table.csv")]);
+    }
 }
