@@ -6,6 +6,7 @@
 //! Without `--bench`, as in `cargo test`, nothing is run.
 
 mod onnxruntime;
+mod own;
 mod python;
 mod timing;
 
@@ -13,7 +14,7 @@ use std::path::Path;
 
 type Part = (&'static str, fn(&Path, &Wanted));
 
-const PARTS: [Part; 1] = [("onnxruntime", onnxruntime::compare)];
+const PARTS: [Part; 2] = [("onnxruntime", onnxruntime::compare), ("own", own::compare)];
 
 /// Rows to measure; all if there are none.
 pub struct Wanted(Vec<String>);

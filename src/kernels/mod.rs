@@ -30,8 +30,8 @@ mod tests;
 
 pub use bounds::Interval;
 pub use datapath::{AccumulationOrder, Axis, OrderLoop, Style};
-pub use dot::InstructionSet;
 pub(crate) use dot::{Halves, Portable, Simd, Work};
+pub use dot::{InstructionSet, ceiling};
 pub use draws::{LayerDraws, Site};
 pub use events::SiteEvents;
 pub use gemm_f32::gemm_f32;

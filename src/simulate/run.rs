@@ -1,6 +1,6 @@
 //! A run over images: words of every layer, and from them cycles and accesses, summed.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ndarray::Array3;
 use rayon::prelude::*;
@@ -53,7 +53,7 @@ pub struct Outputs {
     pub float: Option<Vec<f32>>,
 }
 
-/// One thread's memory.
+/// One thread's memory, with the counts of all images that it has run.
 struct Scratch {
     image: ImageState,
     lanes: LanesScratch,
@@ -202,29 +202,32 @@ impl Simulator {
         mut each: impl FnMut(usize, T),
     ) -> Result<Run> {
         let part = images.div_ceil(4 * rayon::current_num_threads()).clamp(1, PART);
+        let idle = Mutex::new(Vec::new());
         let run_part = |start: usize, end: usize| {
-            let mut scratch = self.scratch();
+            let taken = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let mut scratch = taken.unwrap_or_else(|| self.scratch());
             let mut given = Vec::with_capacity(part);
             for index in start..end.min(start + part) {
                 given.push(one(index, &mut scratch)?);
                 done(1);
             }
-            for (layer, counts) in scratch.counts.iter_mut().enumerate() {
-                counts.sites = *scratch.image.events(layer);
-            }
-            Ok((scratch.counts, given))
+            idle.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
+            Ok(given)
         };
-        let mut layers = vec![LayerCounts::default(); self.models.len()];
         for window in (0..images).step_by(WINDOW) {
             let end = images.min(window + WINDOW);
             let starts: Vec<usize> = (window..end).step_by(part).collect();
             let runs = starts.par_iter().map(|&start| run_part(start, end));
             let runs: Vec<_> = runs.collect::<Result<_>>()?;
-            for ((counts, given), start) in runs.into_iter().zip(starts) {
-                for (sum, counts) in layers.iter_mut().zip(&counts) {
-                    *sum += counts;
-                }
+            for (given, start) in runs.into_iter().zip(starts) {
                 given.into_iter().enumerate().for_each(|(index, t)| each(start + index, t));
+            }
+        }
+        let mut layers = vec![LayerCounts::default(); self.models.len()];
+        for scratch in idle.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            for (layer, (sum, mut counts)) in layers.iter_mut().zip(scratch.counts).enumerate() {
+                counts.sites = *scratch.image.events(layer);
+                *sum += &counts;
             }
         }
         Ok(Run { images: images as u64, layers, noise: Vec::new() })

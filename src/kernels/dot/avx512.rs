@@ -28,6 +28,18 @@ impl Avx512 {
         None
     }
 
+    /// Sums of a tile whose operands stay in registers: `vpdpbusd` and nothing else.
+    pub fn independent_sums(self, rounds: usize) -> i32 {
+        #[cfg(target_arch = "x86_64")]
+        #[allow(unsafe_code)]
+        // SAFETY: the token exists only if the processor has these features.
+        unsafe {
+            x86::independent_sums(rounds)
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        0
+    }
+
     /// Runs `work`, inlined into a function compiled for the instruction set.
     pub fn run(self, work: impl Work) {
         #[cfg(target_arch = "x86_64")]
@@ -152,7 +164,9 @@ mod x86 {
 
     use std::arch::x86_64::*;
 
-    use crate::kernels::dot::operand::{FAR, Halves, LANES, Operand, Sums, Vector};
+    use crate::kernels::dot::operand::{
+        FAR, Halves, LANES, Operand, PIXELS, Sums, VECTORS, Vector,
+    };
 
     #[target_feature(enable = "avx512f")]
     #[inline]
@@ -206,6 +220,21 @@ mod x86 {
             _mm256_storeu_si256(words.as_mut_ptr().cast(), ones);
         }
         words
+    }
+
+    /// As many sums as a tile has, of operands in registers.
+    #[target_feature(enable = "avx512f,avx512vnni")]
+    #[inline(never)]
+    pub fn independent_sums(rounds: usize) -> i32 {
+        let mut tile = [_mm512_setzero_si512(); PIXELS * VECTORS];
+        let x = _mm512_set1_epi8(std::hint::black_box(3));
+        let w = _mm512_set1_epi8(std::hint::black_box(-2));
+        for _ in 0..rounds {
+            for n in 0..tile.len() {
+                tile[n] = _mm512_dpbusd_epi32(tile[n], x, w);
+            }
+        }
+        tile.iter().fold(0, |sum, &sums| sum.wrapping_add(_mm512_reduce_add_epi32(sums)))
     }
 
     /// `V` registers of 16 sums a pixel.

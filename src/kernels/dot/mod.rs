@@ -7,6 +7,7 @@
 
 mod avx2;
 mod avx512;
+pub mod ceiling;
 mod operand;
 mod pack;
 mod portable;
@@ -146,7 +147,9 @@ impl InstructionSet {
 
     /// The fastest that this processor has.
     pub fn best() -> Self {
-        Self::available().pop().unwrap_or(Self(Token::Portable(portable::Portable)))
+        let avx2 = || avx2::Avx2::new().map(Token::Avx2);
+        let best = avx512::Avx512::new().map(Token::Avx512).or_else(avx2);
+        Self(best.unwrap_or(Token::Portable(portable::Portable)))
     }
 
     /// Runs `work` compiled for it.

@@ -1,0 +1,141 @@
+//! The operands of output pixels: where they lie in a feature map, and which of them are zero.
+
+mod gather;
+mod map;
+
+use gather::Gather;
+pub(crate) use map::PaddedMap;
+
+use crate::error::Result;
+use crate::kernels::AccumulationOrder;
+use crate::tensor::{Bitmap, ConvGeometry, Words};
+
+/// The operands of a layer in accumulation order, as nonzero bits: per group a matrix
+/// M pixels × K for the activations and N output channels × K for the weights.
+#[derive(Clone, Debug)]
+pub struct Patches {
+    geometry: ConvGeometry,
+    order: Vec<u32>,
+    gather: Gather,
+}
+
+/// Memory that [`Patches`] works in, kept from image to image: nonzero bits of the padded map.
+#[derive(Clone, Debug)]
+pub struct PatchScratch {
+    nonzero: Vec<u8>,
+}
+
+impl Patches {
+    /// The operands of a layer of `geometry` whose products are accumulated in `order`.
+    pub fn new(geometry: &ConvGeometry, order: &AccumulationOrder) -> Result<Self> {
+        let map = PaddedMap::new(geometry)?;
+        let [kh, kw] = geometry.window.kernel;
+        let order = order.reduction(geometry.group_inputs(), kh, kw);
+        Ok(Self { geometry: *geometry, gather: Gather::new(geometry, map, &order), order })
+    }
+
+    /// The canonical reduction index of each accumulation step.
+    pub fn order(&self) -> &[u32] {
+        &self.order
+    }
+
+    /// Memory for [`activation_bitmaps`](Self::activation_bitmaps).
+    pub fn scratch(&self) -> PatchScratch {
+        PatchScratch { nonzero: vec![0; self.gather.bytes()] }
+    }
+
+    /// Empty bitmaps for [`activation_bitmaps`](Self::activation_bitmaps), one per group.
+    pub fn empty_bitmaps(&self) -> Vec<Bitmap> {
+        vec![Bitmap::zeros(self.geometry.pixels(), self.geometry.reduction()); self.geometry.groups]
+    }
+
+    /// Marks the nonzero activations of `input` (channels-last): bit k of row m of group g is the
+    /// operand of pixel m in accumulation step k. Padding is zero.
+    pub fn activation_bitmaps(
+        &self,
+        input: &Words,
+        scratch: &mut PatchScratch,
+        bitmaps: &mut [Bitmap],
+    ) {
+        self.gather.run(input, &mut scratch.nonzero, bitmaps);
+    }
+
+    /// Marks the nonzero weights: bit k of row n of group g is the weight of the group's output
+    /// channel n in accumulation step k.
+    pub fn weight_bitmaps(&self, weights: &Words) -> Vec<Bitmap> {
+        let (n, k) = (self.geometry.group_outputs(), self.geometry.reduction());
+        let mut bitmaps = vec![Bitmap::zeros(n, k); self.geometry.groups];
+        for channel in 0..self.geometry.output.channels {
+            for (step, &canonical) in self.order.iter().enumerate() {
+                if weights.get(channel * k + canonical as usize) != 0 {
+                    bitmaps[channel / n].set(channel % n, step);
+                }
+            }
+        }
+        bitmaps
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::kernels::reference::operands;
+    use crate::kernels::testing::{geometries, orders, s, words};
+
+    proptest! {
+        /// Bit by bit against the operands of the plain loop.
+        #[test]
+        fn bitmaps_mark_the_operands_of_the_loop(
+            (geometry, order, weights, input) in (geometries(), orders()).prop_flat_map(|(g, o)| {
+                (Just(g), Just(o), words(s(4, 0), g.weights()), words(s(4, 0), g.input.len()))
+            })
+        ) {
+            let patches = Patches::new(&geometry, &order).expect("a consistent geometry");
+            let (mut scratch, mut maps) = (patches.scratch(), patches.empty_bitmaps());
+            // Whatever an earlier image left must not show.
+            let full = Words::from_raw(s(4, 0), (0..input.len()).map(|_| 1));
+            patches.activation_bitmaps(&full, &mut scratch, &mut maps);
+            patches.activation_bitmaps(&input, &mut scratch, &mut maps);
+            let weight_maps = patches.weight_bitmaps(&weights);
+            for channel in 0..geometry.output.channels {
+                let group = channel / geometry.group_outputs();
+                for pixel in 0..geometry.pixels() {
+                    let pairs = operands(&geometry, &weights, &input, pixel, channel);
+                    for (step, &k) in patches.order().iter().enumerate() {
+                        let (weight, activation) = pairs[k as usize];
+                        let row = channel % geometry.group_outputs();
+                        prop_assert_eq!(maps[group].get(pixel, step), activation != 0);
+                        prop_assert_eq!(weight_maps[group].get(row, step), weight != 0);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn shapes_that_do_not_follow_are_refused() {
+        use crate::tensor::{Shape, Window};
+        let good = ConvGeometry {
+            input: Shape::new(2, 4, 4),
+            output: Shape::new(4, 4, 4),
+            window: Window::POINT,
+            groups: 2,
+        };
+        let refused = |geometry: ConvGeometry| {
+            Patches::new(&geometry, &AccumulationOrder::default()).is_err()
+        };
+        assert!(!refused(good));
+        assert!(refused(ConvGeometry { groups: 0, ..good }));
+        assert!(refused(ConvGeometry { groups: 4, ..good }));
+        assert!(refused(ConvGeometry { output: Shape::new(4, 3, 4), ..good }));
+        assert!(refused(ConvGeometry { input: Shape::new(0, 4, 4), ..good }));
+        let window = Window { kernel: [0, 1], ..Window::POINT };
+        assert!(refused(ConvGeometry { window, ..good }));
+        let window = Window { padding: [usize::MAX, 0, 0, 1], ..Window::POINT };
+        assert!(refused(ConvGeometry { window, ..good }));
+        let window = Window { padding: [1 << 20, 1 << 20, 0, 0], ..Window::POINT };
+        assert!(refused(ConvGeometry { window, ..good }));
+    }
+}
