@@ -2,9 +2,10 @@
 
 CARGO ?= cargo
 
-.PHONY: test format lint conformance rtl rtl-tools unit docs benches instructions peers deny capi
+.PHONY: test format lint conformance rtl rtl-tools page unit docs benches instructions peers deny \
+	capi
 
-test: format lint conformance rtl unit docs benches
+test: format lint conformance rtl page unit docs benches
 
 format:
 	rustup component list --installed 2>/dev/null | grep -q rustfmt || rustup component add rustfmt
@@ -42,9 +43,16 @@ rtl-tools:
 	test -x target/venv/bin/pip || python3 -m venv target/venv
 	target/venv/bin/pip install --quiet --disable-pip-version-check cocotb==2.0.1 numpy==2.4.6
 
-# Without the tests of tests/rtl, which `make rtl` runs.
+# The pages of --html in a browser, and tables as Parquet, tests/page.rs.
+page:
+	$(call install,chromium)
+	test -x target/venv/bin/pip || python3 -m venv target/venv
+	target/venv/bin/pip install --quiet --disable-pip-version-check playwright==1.65.2 duckdb==2.0.1
+	BITTRUE_PAGE=required $(CARGO) test --locked --test page -- --nocapture
+
+# Without the tests of tests/rtl and tests/page.rs, which `make rtl` and `make page` run.
 unit:
-	BITTRUE_RTL=done $(CARGO) test --locked
+	BITTRUE_RTL=done BITTRUE_PAGE=done $(CARGO) test --locked
 
 docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items

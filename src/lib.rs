@@ -33,6 +33,8 @@ pub mod report;
 
 pub mod explore;
 
+pub mod page;
+
 pub mod verify;
 
 pub mod train;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The rooms, in the order in which data flows (`docs/architecture.md`).
 const ROOMS: &[&str] = &[
     "error", "files", "numeric", "tensor", "kernels", "network", "dataset", "quantize", "hardware",
-    "mapping", "simulate", "cost", "report", "explore", "verify", "train", "cli",
+    "mapping", "simulate", "cost", "report", "explore", "page", "verify", "train", "cli",
 ];
 
 fn sources() -> Vec<(String, PathBuf, String)> {

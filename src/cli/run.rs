@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::hardware::Hardware;
 use crate::network::{self, Model, Network, Parameters};
+use crate::page;
 use crate::quantize::{Plan, lower, lower_encoded, synthetic};
 use crate::report::{self, Report, Subject, Tally};
 use crate::simulate::{BoundNetwork, ImageState, Outputs, Simulator};
@@ -59,6 +60,9 @@ pub struct Args {
     /// Write the report as CSV, a row a layer.
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+    /// Write the report as one HTML page with charts.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Print neither the report nor progress.
     #[arg(long)]
     quiet: bool,
@@ -119,6 +123,9 @@ fn execute(args: &Args) -> Result<()> {
     }
     if let Some(path) = &args.csv {
         write(path, report::to_csv(&finished.report)?)?;
+    }
+    if let Some(path) = &args.html {
+        write(path, page::to_html(&finished.report)?)?;
     }
     if args.quiet { Ok(()) } else { output::print(&report::to_terminal(&finished.report)) }
 }

@@ -98,6 +98,7 @@ fn rows(found: &Sensitivity) -> Vec<Vec<String>> {
         "high",
         "agreement",
         "sqnr_db",
+        "loss",
     ];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
     for experiment in &found.experiments {
@@ -115,6 +116,7 @@ fn rows(found: &Sensitivity) -> Vec<Vec<String>> {
             score.ci95[1].to_string(),
             score.agreement.to_string(),
             score.sqnr_db.map_or(String::new(), |db| db.to_string()),
+            experiment.loss.to_string(),
         ]);
     }
     rows

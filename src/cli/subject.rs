@@ -2,13 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-
 use crate::error::{Error, Result};
 use crate::explore::Data;
 use crate::files;
 use crate::hardware::Hardware;
 use crate::network::{self, Model};
+use crate::page::{self, Page};
 
 /// A network, its hardware and its images.
 #[derive(clap::Args)]
@@ -37,6 +36,9 @@ pub struct SubjectArgs {
     /// Write the results as CSV.
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+    /// Write the results as one HTML page with charts.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Print neither the results nor progress.
     #[arg(long)]
     pub quiet: bool,
@@ -55,8 +57,9 @@ impl SubjectArgs {
         Ok((model, hardware, data))
     }
 
-    /// Writes the files that are asked for: `results` as JSON, and rows under a header as CSV.
-    pub fn write(&self, results: &impl Serialize, rows: &[Vec<String>]) -> Result<()> {
+    /// Writes the files that are asked for: `results` as JSON and as a page, and rows under a header
+    /// as CSV.
+    pub fn write(&self, results: &impl Page, rows: &[Vec<String>]) -> Result<()> {
         if let Some(path) = &self.json {
             let text = serde_json::to_string_pretty(results);
             let text = text.map_err(|e| Error::new("results as JSON", e))?;
@@ -68,6 +71,9 @@ impl SubjectArgs {
             rows.iter().try_for_each(|row| writer.write_record(row)).map_err(fail)?;
             let bytes = writer.into_inner().map_err(|e| Error::new("results as CSV", e))?;
             files::write_atomically(path, |file| file.write_all(&bytes))?;
+        }
+        if let Some(path) = &self.html {
+            write(path, &page::to_html(results)?)?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use crate::cli::{output, threads};
 use crate::error::Result;
 use crate::explore::{self, Journal, Objective, Observer, Shard, Sweep, Table, cell};
 use crate::files;
+use crate::page;
 use crate::report::ruled_table;
 
 /// What to sweep, and where the results go.
@@ -35,9 +36,15 @@ pub struct Args {
     /// Write the table as CSV.
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+    /// Write the table as Parquet.
+    #[arg(long, value_name = "FILE")]
+    parquet: Option<PathBuf>,
     /// Write the table as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write the table as one HTML page with a scatter of the points.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Threads [default: one a core].
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -88,14 +95,20 @@ fn sweep(args: &Args, space: &Path) -> Result<()> {
     progress.0.finish_and_clear();
     let mut table = sweep.table(&journal, shard)?;
     let front = (!objectives.is_empty()).then(|| table.mark_front(&objectives)).transpose()?;
-    let write = |path: &PathBuf, text: String| {
-        files::write_atomically(path, |file| file.write_all(text.as_bytes()))
+    let write = |path: &PathBuf, bytes: Vec<u8>| {
+        files::write_atomically(path, |file| file.write_all(&bytes))
     };
     if let Some(path) = &args.csv {
-        write(path, table.to_csv()?)?;
+        write(path, table.to_csv()?.into_bytes())?;
+    }
+    if let Some(path) = &args.parquet {
+        write(path, table.to_parquet()?)?;
     }
     if let Some(path) = &args.json {
-        write(path, table.to_json()?)?;
+        write(path, table.to_json()?.into_bytes())?;
+    }
+    if let Some(path) = &args.html {
+        write(path, page::to_html(&table)?.into_bytes())?;
     }
     if args.quiet { Ok(()) } else { output::print(&shown(&table, front.as_deref(), &path)) }
 }

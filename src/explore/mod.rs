@@ -12,6 +12,7 @@ mod journal;
 mod key;
 mod nsga;
 mod pareto;
+mod parquet;
 mod probe;
 mod search;
 mod sensitivity;

@@ -94,6 +94,8 @@ pub struct Experiment {
     pub rounding: Option<Rounding>,
     /// Threshold, as a fraction of the largest calibrated value.
     pub threshold: Option<f64>,
+    /// Fraction of the images lost against the base; negative where some are won.
+    pub loss: f64,
     /// How it did.
     pub score: Score,
 }
@@ -137,6 +139,7 @@ pub fn sensitivity(
         return Err(Error::new(&model.network.name, "has no float network to compare with"));
     };
     let probe = Probe::new(&base, baseline, &source.test, 0..*images)?;
+    let base_score = probe.score(&base, lowered.network.layers.len())?;
     let tasks = tasks(settings, formats.layers().len());
     start(tasks.len());
     let score = |task: &Task| {
@@ -155,6 +158,7 @@ pub fn sensitivity(
             bits: task.bits,
             rounding: task.rounding,
             threshold: task.threshold,
+            loss: (base_score.hits as f64 - score.hits as f64) / score.images.max(1) as f64,
             score,
         })
     };
@@ -166,7 +170,7 @@ pub fn sensitivity(
         hardware: hardware.name.clone(),
         dataset: data.name().to_owned(),
         layers: formats.layers().to_vec(),
-        base: probe.score(&base, lowered.network.layers.len())?,
+        base: base_score,
         experiments,
     })
 }

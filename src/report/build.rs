@@ -69,8 +69,11 @@ impl Subject<'_> {
                 name: self.hardware.name.clone(),
                 description: self.hardware.description.clone(),
                 clock_hz: self.hardware.clock_hz,
-                macs_per_cycle: self.hardware.array.macs_per_cycle(),
+                macs_per_cycle: self.macs_per_cycle(),
                 energy_table: self.hardware.energy.name.clone(),
+                peak_gops: 2.0 * self.macs_per_cycle() as f64 * self.hardware.clock_hz / 1e9,
+                dram_bytes_per_s: self.hardware.memory[0].bandwidth_bits_per_cycle / 8.0
+                    * self.hardware.clock_hz,
             },
             plan: self.plan.to_owned(),
             dataset: DatasetInfo { name: self.dataset.to_owned(), images: run.images },
@@ -114,18 +117,38 @@ impl Subject<'_> {
             formats.insert("accumulator".into(), spec.accumulator.to().to_string());
         }
         let seen = counts.sites.largest_accumulator;
+        let figures = self.figures(counts, spent, images);
+        let dram_bytes = (counts.memory.first())
+            .map_or(0, |dram| dram.read_bits.iter().chain(&dram.write_bits).sum::<u64>())
+            as f64
+            / 8.0;
+        let operations = 2.0 * counts.macs.total as f64;
         LayerReport {
             name: layer.name.clone(),
             op: layer.operation.name().into(),
             input_shape: dimensions(input),
             output_shape: dimensions(layer.shape),
             formats,
-            figures: self.figures(counts, spent, images),
+            figures,
             overflow: Overflows::from(counts.sites),
             sqnr_db: None,
             accumulator_bits_needed: bound.mac().map(|mac| mac.accumulator_bits_needed()),
             accumulator_bits_seen: bound.mac().map(|_| 65 - seen.leading_zeros()),
+            imbalance_cycles: bound.mac().map(|_| self.imbalance(counts) / images.max(1) as f64),
+            operations_per_byte: (bound.mac().is_some() && dram_bytes > 0.0)
+                .then(|| operations / dram_bytes),
         }
+    }
+
+    fn macs_per_cycle(&self) -> u64 {
+        self.hardware.array.macs_per_cycle()
+    }
+
+    /// Cycles of the array in which multipliers idle, as cycles of the whole array.
+    fn imbalance(&self, counts: &LayerCounts) -> f64 {
+        let possible = u128::from(counts.cycles.compute) * u128::from(self.macs_per_cycle());
+        let busy = u128::from(counts.macs.effectual + counts.macs.gated);
+        possible.saturating_sub(busy) as f64 / self.macs_per_cycle() as f64
     }
 
     fn figures(&self, counts: &LayerCounts, spent: &Energy, images: u64) -> Figures {

@@ -5,6 +5,10 @@ use std::collections::BTreeSet;
 use crate::error::{Error, Result};
 use crate::report::{Figures, LayerReport, Report};
 
+/// Columns that not every layer has, and the total has not.
+const OPTIONAL: [&str; 4] =
+    ["sqnr_db", "accumulator_bits_needed", "imbalance_cycles", "operations_per_byte"];
+
 /// Rows with the columns of the JSON's keys, joined by dots; units are in the names.
 pub fn to_csv(report: &Report) -> Result<String> {
     let components: BTreeSet<&str> = keys(report, |f| f.energy_pj.keys());
@@ -36,7 +40,7 @@ pub fn to_csv(report: &Report) -> Result<String> {
         ["latency_s", "images_per_second", "gops", "gops_per_watt", "utilization"].map(Into::into),
     );
     header.extend(["wrapped", "saturated", "underflowed"].map(|event| format!("overflow.{event}")));
-    header.extend(["sqnr_db", "accumulator_bits_needed"].map(Into::into));
+    header.extend(OPTIONAL.map(Into::into));
 
     let figures = |f: &Figures| -> Vec<String> {
         let mut row = vec![
@@ -69,8 +73,13 @@ pub fn to_csv(report: &Report) -> Result<String> {
         row.extend(figures(&layer.figures));
         let events = layer.overflow.sum;
         row.extend([events.wrapped, events.saturated, events.underflowed].map(|n| n.to_string()));
-        row.push(layer.sqnr_db.map_or(String::new(), |db| db.to_string()));
-        row.push(layer.accumulator_bits_needed.map_or(String::new(), |bits| bits.to_string()));
+        let figures = [
+            layer.sqnr_db,
+            layer.accumulator_bits_needed.map(f64::from),
+            layer.imbalance_cycles,
+            layer.operations_per_byte,
+        ];
+        row.extend(figures.map(|figure| figure.map_or(String::new(), |f| f.to_string())));
         writer.write_record(&row).map_err(fail)?;
     }
     let mut total: Vec<String> = ["total", "", "", ""].map(Into::into).into();
@@ -79,9 +88,8 @@ pub fn to_csv(report: &Report) -> Result<String> {
         sum(report, |l| l.overflow.sum.wrapped),
         sum(report, |l| l.overflow.sum.saturated),
         sum(report, |l| l.overflow.sum.underflowed),
-        String::new(),
-        String::new(),
     ]);
+    total.extend(OPTIONAL.map(|_| String::new()));
     writer.write_record(&total).map_err(fail)?;
     let bytes = writer.into_inner().map_err(|e| Error::new("report as CSV", e))?;
     String::from_utf8(bytes).map_err(|e| Error::new("report as CSV", e))

@@ -107,6 +107,12 @@ pub struct HardwareInfo {
     pub macs_per_cycle: u64,
     /// Name of the energy table.
     pub energy_table: String,
+    /// 10⁹ operations a second with every multiplier at work: 2 · `macs_per_cycle` · `clock_hz`.
+    #[serde(default)]
+    pub peak_gops: f64,
+    /// Bandwidth of DRAM in bytes a second.
+    #[serde(default)]
+    pub dram_bytes_per_s: f64,
 }
 
 /// The images that ran.
@@ -209,6 +215,15 @@ pub struct LayerReport {
     /// Width that the largest accumulator seen in this run needs; multiply-accumulate layers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accumulator_bits_seen: Option<u32>,
+    /// Compute cycles beyond those that the effectual and gated multiply-accumulates take with every
+    /// multiplier at work: elements that wait for slower ones, or have nothing to do;
+    /// multiply-accumulate layers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imbalance_cycles: Option<f64>,
+    /// Operations, two a multiply-accumulate, by byte read from and written to DRAM;
+    /// multiply-accumulate layers with DRAM traffic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operations_per_byte: Option<f64>,
 }
 
 /// Words that overflowed or underflowed, in sum and by site.
