@@ -57,9 +57,9 @@ unit:
 docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 
-# In the profile of the tests, whose dependencies are built already.
+# Each once, in the profile of the tests, whose dependencies are built already.
 benches:
-	$(CARGO) test --locked --benches --no-run
+	$(CARGO) test --locked --benches
 
 # Instructions of the portable and AVX2 paths against benches/instructions.toml, by valgrind;
 # `make instructions FIGURES=--write` takes what is counted as the new figures.

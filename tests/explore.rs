@@ -222,6 +222,10 @@ fn what_cannot_be_swept_is_refused() {
             "[axes]\nhw.array.rows = [8]\n[[constraint]]\nrequire = \"colour <= 1\"",
             &["column `colour`", "energy_pj"],
         ),
+        (
+            "images = 1\n[axes]\nhw.array.rows = [0, -3]",
+            &["all 2 finished points were refused", "point 0", "rows"],
+        ),
         ("network = \"lenet6\"", &["lenet6"]),
         ("images = 20000", &["20000", "10000"]),
         ("[axes]\nhw = [3]", &["`hw`", "no name or file"]),

@@ -48,7 +48,7 @@ fn gemm() {
     let draws = Draws::new(1, 1);
     let input = |row: usize, k: usize| draws.at((row * 4096 + k) as u64) as u8;
     let weight =
-        |column: usize, k: usize| draws.at((1 << 40 | column * 4096 + k) as u64) as u8 as i8;
+        |column: usize, k: usize| draws.at(((1 << 40) + column * 4096 + k) as u64) as u8 as i8;
     let gemm = Gemm::new([256, 192, 1024], input, weight);
     let sets = InstructionSet::available();
     let (mut plain, mut sums) = (Vec::new(), Vec::new());

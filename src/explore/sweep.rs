@@ -172,7 +172,7 @@ impl Sweep {
     /// constraints.
     ///
     /// # Errors
-    /// If a constraint names no column, or no row satisfies all.
+    /// If a constraint names no column, no row satisfies all, or every finished point was refused.
     pub fn table(&self, journal: &Journal, shard: Shard) -> Result<Table> {
         let mut table = Table {
             schema_version: Table::VERSION,
@@ -198,6 +198,16 @@ impl Sweep {
             }
         }
         let finished = table.rows.len();
+        if let (0, Some(first)) = (finished, table.refused.first()) {
+            let problem = format_args!(
+                "all {} finished points were refused; point {}: {}",
+                table.refused.len(),
+                first.point,
+                first.reason
+            );
+            return Err(Error::new(&self.space.name, problem)
+                .remedy("correct the axis that it names, and begin a new journal"));
+        }
         table.constrain(&self.space.constraints).map_err(|e| e.within(&self.space.name))?;
         if finished > 0 && table.rows.is_empty() {
             return Err(Error::new(

@@ -161,9 +161,10 @@ impl Manifest {
     /// Reads the manifest of a folder.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(MANIFEST);
-        let manifest: Self = serde_json::from_str(&files::read_text(&path)?).map_err(|e| {
-            Error::new(path.display(), e).remedy("name a folder that `bittrue vectors` wrote")
-        })?;
+        let remedy = "name a folder that `bittrue vectors` wrote";
+        let text = files::read_text(&path).map_err(|e| e.remedy(remedy))?;
+        let manifest: Self = serde_json::from_str(&text)
+            .map_err(|e| Error::new(path.display(), e).remedy(remedy))?;
         if manifest.schema_version != MANIFEST_VERSION {
             let problem = format_args!(
                 "has schema version {}, this program reads {MANIFEST_VERSION}",

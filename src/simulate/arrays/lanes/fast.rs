@@ -11,7 +11,11 @@
 //! * Where nothing is skipped, element (0, 0) stands for all.
 //! * Rows and columns beyond the layer's pixels and output channels never have an output.
 
-#![allow(clippy::needless_range_loop, reason = "plain loops are inlined for any instruction set")]
+#![allow(
+    clippy::needless_range_loop,
+    clippy::manual_memcpy,
+    reason = "plain loops are inlined for any instruction set"
+)]
 
 use crate::hardware::{Lanes, SyncGroup};
 use crate::kernels::{Halves, Simd};
