@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use bittrue::hardware::Hardware;
+use bittrue::hardware::{Array, Hardware, Lanes};
+use bittrue::kernels::InstructionSet;
 use bittrue::network;
-use bittrue::quantize::lower_encoded;
-use bittrue::simulate::Simulator;
+use bittrue::quantize::{Operation, QuantizedNetwork, lower_encoded};
+use bittrue::simulate::arrays::{Sizes, Skip, reference_cycles};
+use bittrue::simulate::{ImageState, Simulator};
 use ndarray::{Array2, Array3, Array4, Axis};
 
 use crate::peer::Peer;
@@ -60,6 +62,9 @@ fn network_beside(folder: &Path, name: &str, wanted: &Wanted) {
         words(&mut state);
         let same = simulator.words().outputs(&state) == expected;
         assert!(same, "{name}: the outputs of ONNX Runtime");
+        if let Array::Lanes(lanes) = &hardware.array {
+            check_cycles(&lowered.network, lanes, &hardware, &simulator, &state);
+        }
         let run = || {
             seconds(|| {
                 if report == "words" {
@@ -80,6 +85,30 @@ fn network_beside(folder: &Path, name: &str, wanted: &Wanted) {
 }
 
 /// Starts ONNX Runtime on `model`; its output for the input.
+/// Asserts the cycles of every layer against the recurrence of the lanes, element by element.
+fn check_cycles(
+    network: &QuantizedNetwork,
+    lanes: &Lanes,
+    hardware: &Hardware,
+    simulator: &Simulator,
+    state: &ImageState,
+) {
+    let plain = InstructionSet::available()[0];
+    for (index, layer) in network.layers.iter().enumerate() {
+        let Operation::Mac(source) = &layer.operation else { continue };
+        let bound = simulator.words().layers()[index].mac().expect("a layer of the array");
+        let read = simulator.words().operands(index, state).expect("it has run");
+        let (patches, sizes) = (bound.patches(), Sizes::from(&source.geometry));
+        let mut activations = patches.empty_bitmaps();
+        patches.activation_bitmaps_with(plain, read, &mut patches.scratch(), &mut activations);
+        let weights = patches.weight_bitmaps(&source.weights);
+        let skip = Skip::from(hardware.zeros);
+        let expected = reference_cycles(lanes, skip, &sizes, &activations, &weights);
+        let cycles = simulator.count_layer(index, None, state).cycles.compute;
+        assert_eq!(cycles, expected, "cycles of {}", layer.name);
+    }
+}
+
 fn runtime(folder: &Path, model: &Path) -> (Peer, Vec<f32>) {
     let output = folder.join("output.npy");
     let mut command = python::script(ENVIRONMENT, "runtime.py", &PACKAGES);

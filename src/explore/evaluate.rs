@@ -10,13 +10,13 @@ use super::design::{Design, Point, area};
 use super::journal::{Outcome, Record};
 use super::subject::Data;
 use super::table::RESULT_COLUMNS;
-use crate::cost::energy;
+use super::takes::totals;
 use crate::error::{Error, Result};
 use crate::hardware::Hardware;
 use crate::mapping::{Catalog, CatalogKey};
 use crate::network::Model;
 use crate::quantize::Operation;
-use crate::report::{Accuracy, Figures, Overflows, Tally, Totals};
+use crate::report::{Accuracy, Figures, Overflows, Tally};
 use crate::simulate::{BoundNetwork, Survey, Surveyed};
 
 /// What is told while points are evaluated.
@@ -181,11 +181,7 @@ impl Ran<'_> {
             survey.counts(&self.surveyed, array, hardware, |layer, problem, buffers| {
                 self.catalogs[&CatalogKey::new(problem, hardware)].map(layer, hardware, buffers)
             })?;
-        let mut totals = Totals::default();
-        for (index, counts) in layers.iter().enumerate() {
-            let spent = energy(counts, &survey.bits(index), hardware);
-            totals.add(counts, &spent, survey.problem(index).is_some());
-        }
+        let totals = totals(survey, &layers, hardware);
         let images = self.surveyed.images();
         let figures = Figures::new(&totals.counts, &totals.energy, images, hardware);
         let events = Overflows::from(totals.counts.sites).sum;

@@ -21,6 +21,7 @@ mod sparsity;
 mod subject;
 mod sweep;
 mod table;
+mod takes;
 
 pub use axes::{Axes, Axis};
 pub use design::{Design, Device, Point};
@@ -32,9 +33,10 @@ pub use search::{Candidate, Cost, FrontPoint, Search, SearchSettings, SiteChoice
 pub use sensitivity::{Experiment, Kind, Sensitivity, Settings, sensitivity};
 pub use space::{Constraint, Space};
 pub use sparsity::{
-    LayerZeros, Options, Pruned, Sparsity, Takes, Threshold, Thresholds, WordCounts, Zeros, prune,
+    LayerZeros, Options, Pruned, Sparsity, Threshold, Thresholds, WordCounts, Zeros, prune,
     sparsity,
 };
 pub use subject::Data;
 pub use sweep::{Shard, Sweep, merge};
 pub use table::{Column, RESULT_COLUMNS, Refused, Row, Table, cell};
+pub use takes::Takes;

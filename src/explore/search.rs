@@ -10,13 +10,11 @@ use super::formats::{Formats, Rule};
 use super::nsga::{Genome, Nsga};
 use super::probe::{Probe, Score};
 use super::subject::Data;
-use crate::cost::energy;
+use super::takes::Takes;
 use crate::error::{Error, Result};
 use crate::hardware::Hardware;
-use crate::mapping::map;
 use crate::network::Model;
 use crate::quantize::Lowered;
-use crate::report::Totals;
 use crate::simulate::{BoundNetwork, Survey};
 
 /// The 8-bit design, from which the search departs.
@@ -288,14 +286,7 @@ impl Searcher<'_> {
         let survey = Survey::new(&lowered.network, vec![hardware], self.settings.seed)?;
         let image = |index| source.test.image(index);
         let surveyed = survey.run((*images).min(COSTED), None, image, |_, _| (), |_| ())?;
-        let counts = survey
-            .counts(&surveyed, 0, hardware, |layer, problem, _| map(layer, problem, hardware))?;
-        let mut totals = Totals::default();
-        for (index, counts) in counts.iter().enumerate() {
-            let spent = energy(counts, &survey.bits(index), hardware);
-            totals.add(counts, &spent, survey.problem(index).is_some());
-        }
-        Ok(totals.energy.total_pj() / surveyed.images() as f64)
+        Ok(Takes::new(&survey, &surveyed, hardware, None)?.energy_pj)
     }
 
     /// Whether a score is safely within the loss: with d images lost against the float network,

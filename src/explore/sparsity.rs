@@ -8,14 +8,13 @@ use serde::{Deserialize, Serialize};
 use super::evaluate::Observer;
 use super::probe::{Probe, Score};
 use super::subject::Data;
-use crate::cost::energy;
+use super::takes::Takes;
 use crate::error::{Error, Result};
 use crate::hardware::Hardware;
-use crate::mapping::map;
 use crate::network::{Model, Parameters};
 use crate::numeric::Format;
 use crate::quantize::{Lowered, Operation, Plan, QuantizedNetwork, WordMap};
-use crate::report::{Figures, Tally, Totals};
+use crate::report::Tally;
 use crate::simulate::{BoundNetwork, Survey};
 use crate::tensor::{Shape, Words};
 
@@ -138,23 +137,6 @@ impl AddAssign<&WordCounts> for WordCounts {
         self.ones += other.ones;
         self.magnitude_ones += other.magnitude_ones;
     }
-}
-
-/// What a network takes on the hardware, per image.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Takes {
-    /// How it did; absent where operands are synthetic.
-    pub accuracy: Option<f64>,
-    /// Cycles.
-    pub cycles: f64,
-    /// Cycles without zero-skipping.
-    pub dense_cycles: f64,
-    /// Energy in pJ.
-    pub energy_pj: f64,
-    /// Bytes to and from DRAM.
-    pub dram_bytes: f64,
-    /// Bytes to and from the on-chip buffers.
-    pub buffer_bytes: f64,
 }
 
 /// A pruned network.
@@ -412,25 +394,8 @@ impl Runner<'_> {
                 done,
             )?,
         };
-        let counts = survey
-            .counts(&surveyed, 0, hardware, |layer, problem, _| map(layer, problem, hardware))?;
-        let mut totals = Totals::default();
-        for (index, counts) in counts.iter().enumerate() {
-            let spent = energy(counts, &survey.bits(index), hardware);
-            totals.add(counts, &spent, survey.problem(index).is_some());
-        }
-        let figures = Figures::new(&totals.counts, &totals.energy, surveyed.images(), hardware);
-        let bytes = |level: &crate::hardware::MemoryLevel| {
-            figures.traffic_bytes.get(&level.name).map_or(0.0, |t| t.read + t.write)
-        };
-        Ok(Takes {
-            accuracy: tally.accuracy().quantized.map(|score| score.top1),
-            cycles: figures.cycles,
-            dense_cycles: figures.dense_cycles,
-            energy_pj: figures.energy_pj.get("total").copied().unwrap_or(0.0),
-            dram_bytes: bytes(&hardware.memory[0]),
-            buffer_bytes: hardware.memory[1..].iter().map(bytes).sum(),
-        })
+        let accuracy = tally.accuracy().quantized.map(|score| score.top1);
+        Takes::new(&survey, &surveyed, hardware, accuracy)
     }
 
     fn pruned(&self, model: &Model, plan: &Plan, target: f64) -> Result<Pruned> {
