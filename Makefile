@@ -2,7 +2,8 @@
 
 CARGO ?= cargo
 
-.PHONY: test format lint conformance rtl rtl-tools page unit docs benches peers deny capi
+.PHONY: test format lint conformance rtl rtl-tools page unit docs benches instructions peers deny \
+	capi
 
 test: format lint conformance rtl page unit docs benches
 
@@ -20,32 +21,31 @@ conformance:
 	target/venv/bin/pip install --quiet --disable-pip-version-check onnx==1.23.2 numpy==2.4.6
 	target/venv/bin/python -W ignore tests/conformance/collect.py target/conformance
 
+# Installs the programs that are missing.
+define install
+@for tool in $(1); do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+if [ -n "$$missing" ]; then \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+		echo "install$$missing: apt-get install --no-install-recommends $(1)" >&2; exit 1; \
+	fi; \
+	apt-get update -q && DEBIAN_FRONTEND=noninteractive \
+		apt-get install -qy --no-install-recommends $$missing; \
+fi
+endef
+
 # Designs in SystemVerilog against the model, tests/rtl: simulators, cocotb, synthesis.
 RTL_TOOLS := g++ verilator iverilog yosys
 rtl: rtl-tools capi
 	BITTRUE_RTL=required $(CARGO) test --locked --test rtl -- --nocapture
 
 rtl-tools:
-	@for tool in $(RTL_TOOLS); do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
-	if [ -n "$$missing" ]; then \
-		if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
-			echo "install$$missing: apt-get install --no-install-recommends $(RTL_TOOLS)" >&2; exit 1; \
-		fi; \
-		apt-get update -q && DEBIAN_FRONTEND=noninteractive \
-			apt-get install -qy --no-install-recommends $$missing; \
-	fi
+	$(call install,$(RTL_TOOLS))
 	test -x target/venv/bin/pip || python3 -m venv target/venv
 	target/venv/bin/pip install --quiet --disable-pip-version-check cocotb==2.0.1 numpy==2.4.6
 
 # The pages of --html in a browser, and tables as Parquet, tests/page.rs.
 page:
-	@if ! command -v chromium >/dev/null; then \
-		if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
-			echo "install chromium: apt-get install --no-install-recommends chromium" >&2; exit 1; \
-		fi; \
-		apt-get update -q && DEBIAN_FRONTEND=noninteractive \
-			apt-get install -qy --no-install-recommends chromium; \
-	fi
+	$(call install,chromium)
 	test -x target/venv/bin/pip || python3 -m venv target/venv
 	target/venv/bin/pip install --quiet --disable-pip-version-check playwright==1.65.2 duckdb==2.0.1
 	BITTRUE_PAGE=required $(CARGO) test --locked --test page -- --nocapture
@@ -61,7 +61,13 @@ docs:
 benches:
 	$(CARGO) test --locked --benches --no-run
 
-# Beside ONNX Runtime, which is installed at first; see docs/performance.md.
+# Instructions of the portable and AVX2 paths against benches/instructions.toml, by valgrind;
+# `make instructions FIGURES=--write` takes what is counted as the new figures.
+instructions:
+	$(call install,valgrind)
+	$(CARGO) bench --locked --profile capi --bench instructions -- $(FIGURES)
+
+# Beside ONNX Runtime, ap_fixed and SCALE-Sim, which are installed at first; see docs/performance.md.
 peers:
 	$(CARGO) bench --locked --bench peers
 

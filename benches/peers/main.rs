@@ -5,16 +5,24 @@
 //! Every ratio stands behind an assertion that both did the same: equal words or equal counts.
 //! Without `--bench`, as in `cargo test`, nothing is run.
 
+mod ap_fixed;
 mod onnxruntime;
 mod own;
+mod peer;
 mod python;
+mod scalesim;
 mod timing;
 
 use std::path::Path;
 
 type Part = (&'static str, fn(&Path, &Wanted));
 
-const PARTS: [Part; 2] = [("onnxruntime", onnxruntime::compare), ("own", own::compare)];
+const PARTS: [Part; 4] = [
+    ("onnxruntime", onnxruntime::compare),
+    ("own", own::compare),
+    ("ap_fixed", ap_fixed::compare),
+    ("scalesim", scalesim::compare),
+];
 
 /// Rows to measure; all if there are none.
 pub struct Wanted(Vec<String>);

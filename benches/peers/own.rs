@@ -84,19 +84,20 @@ fn image(shape: Shape) -> Array3<f32> {
     Array3::from_shape_vec(shape, (0..len).map(value).collect()).expect("as many as the shape has")
 }
 
-/// ResNet-50 with synthetic weights by plan.
-fn resnet50(plan: &str) -> (Simulator, Array3<f32>) {
+/// ResNet-50 with synthetic weights by plan, on accumulators of so many bits.
+fn resnet50(plan: &str, accumulator: u32) -> (Simulator, Array3<f32>) {
     let network = network::open("resnet_v1_50").expect("it ships").network;
     let plan = Plan::open(plan).expect("it ships");
     let lowered = synthetic(&network, &plan, 1.0, 1).expect("the plan fits");
-    let hardware = Hardware::open("lanes_act_16x16").expect("it ships");
+    let mut hardware = Hardware::open("lanes_act_16x16").expect("it ships");
+    hardware.datapath.bits.accumulator = accumulator;
     let simulator = Simulator::new(&lowered.network, &hardware, 0).expect("it fits");
     (simulator, image(network.nodes[0].shape))
 }
 
 fn sixteen_bits() {
     let mut states = Vec::new();
-    let networks = ["int16", "int8"].map(resnet50);
+    let networks = [resnet50("int16", 48), resnet50(Plan::DEFAULT, 32)];
     for (simulator, _) in &networks {
         states.push(simulator.words().state());
     }
@@ -112,7 +113,7 @@ fn sixteen_bits() {
         alternate(ROUNDS, || words(&networks[0], wide_state), || words(&networks[1], narrow_state))
     });
     println!(
-        "| ResNet-50, 16-bit words, {:.1} ms | 8-bit words, {:.1} ms | {:.2} |",
+        "| ResNet-50, 16-bit words in 48-bit accumulators, {:.1} ms | 8-bit words, {:.1} ms | {:.2} |",
         1e3 * wide,
         1e3 * narrow,
         1.0 / ratio
@@ -185,7 +186,7 @@ fn run(simulator: &Simulator, images: usize, image: &Array3<f32>) -> Run {
 
 fn threads() {
     const IMAGES: usize = 16;
-    let (simulator, image) = resnet50(Plan::DEFAULT);
+    let (simulator, image) = resnet50(Plan::DEFAULT, 32);
     let [one, two] = [1, 2].map(pool);
     let counts = |pool: &ThreadPool| pool.install(|| run(&simulator, IMAGES, &image));
     assert!(counts(&one) == counts(&two), "counts of one and two threads");

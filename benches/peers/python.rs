@@ -14,17 +14,28 @@ fn target() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a build folder").into()
 }
 
-/// A script of this folder, for the interpreter that has `packages`, which are installed at first.
-pub fn script(name: &str, packages: &[&str]) -> Command {
-    let environment = target().join("peers-venv");
+/// The interpreter of `environment`, which has `packages`; they are installed at first.
+pub fn interpreter(environment: &str, packages: &[&str]) -> Command {
+    let environment = target().join(environment);
     let python = environment.join("bin/python");
     if !python.exists() {
         check(Command::new("python3").args(["-m", "venv"]).arg(&environment));
     }
-    check(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(packages));
-    let mut command = Command::new(python);
-    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers").join(name));
+    let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    check(Command::new(&python).args(install).args(packages));
+    Command::new(python)
+}
+
+/// A script of this folder for that interpreter.
+pub fn script(environment: &str, name: &str, packages: &[&str]) -> Command {
+    let mut command = interpreter(environment, packages);
+    command.arg(source(name));
     command
+}
+
+/// A file of this folder.
+pub fn source(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers").join(name)
 }
 
 /// Runs `command`, which must succeed.

@@ -1,8 +1,9 @@
-//! The fast paths of a multiply-accumulate layer: blocks of output channels as 64-bit lanes.
+//! The fast paths of a multiply-accumulate layer: blocks of output channels as lanes.
 
 #![allow(clippy::needless_range_loop, reason = "lanes of several arrays are indexed in step")]
 
 use crate::kernels::bounds::Interval;
+use crate::kernels::chain32::{Chain32, Links};
 use crate::kernels::dot::{Blocks, Element, Gather, InstructionSet, Packed, Simd, Work};
 use crate::kernels::narrow::{Lanes, NarrowCast, magnitude};
 use crate::kernels::output::{LaneSums, Output};
@@ -52,6 +53,8 @@ struct Chain {
     term_shift: u32,
     /// Shift of an accumulator to the aligned sum.
     grid_shift: u32,
+    /// The same in 32 bits.
+    short: Option<Chain32>,
 }
 
 /// Bias by output channel, or padded output channel.
@@ -312,20 +315,27 @@ impl Chain {
         let largest = shifted(start, aligned - grid)?
             .checked_add(shifted(terms, aligned - term_frac)?)?
             .unsigned_abs();
+        let products = match spec.style {
+            Style::Exact => geometry.reduction(),
+            Style::ProductCast | Style::Fused => spec.adder_tree,
+        };
+        let (term_shift, grid_shift) = ((aligned - term_frac) as u32, (aligned - grid) as u32);
+        let product_frac = spec.product_frac();
+        let short = Chain32::new(&Links {
+            product: cast.map(|cast| (cast, product_frac)),
+            accumulator: spec.accumulator,
+            aligned,
+            largest: [product.unsigned_abs(), largest_term.unsigned_abs()],
+            products,
+            term_shift,
+            grid_shift,
+        });
         let product = match cast {
-            Some(cast) => Some(NarrowCast::new(cast, spec.product_frac(), product.unsigned_abs())?),
+            Some(cast) => Some(NarrowCast::new(cast, product_frac, product.unsigned_abs())?),
             None => None,
         };
-        Some(Self {
-            product,
-            accumulator: NarrowCast::new(spec.accumulator, aligned, largest)?,
-            products: match spec.style {
-                Style::Exact => geometry.reduction(),
-                Style::ProductCast | Style::Fused => spec.adder_tree,
-            },
-            term_shift: (aligned - term_frac) as u32,
-            grid_shift: (aligned - grid) as u32,
-        })
+        let accumulator = NarrowCast::new(spec.accumulator, aligned, largest)?;
+        Some(Self { product, accumulator, products, term_shift, grid_shift, short })
     }
 
     /// The accumulators whose exact sums of products are `sums`, if order does not matter.
@@ -373,6 +383,9 @@ impl Chain {
         bias: &Bias,
         block: usize,
     ) -> LaneSums<N> {
+        if let Some(short) = &self.short {
+            return short.run::<E, N>(operands, weights, bias, block);
+        }
         let lanes = |values: &[i64]| -> Lanes<N> { std::array::from_fn(|n| values[block * N + n]) };
         let mut result = LaneSums::new(&bias.under[block * N..][..N]);
         result.raw = lanes(&bias.word);

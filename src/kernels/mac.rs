@@ -6,7 +6,7 @@
 //!   accumulator never overflows and 32 bits are enough: the path of nearly every layer;
 //! - exact sums, where no product loses bits and the accumulator is proven not to overflow, by
 //!   the weights or else by the data, or wraps;
-//! - the ordered loop on 64-bit lanes, for exactly the blocks of output words that need it;
+//! - the ordered loop on lanes, for exactly the blocks of output words that need it;
 //! - the reference itself, where a site inside the loop rounds stochastically or 64 bits are not
 //!   enough.
 

@@ -5,6 +5,7 @@
 
 mod blocks;
 mod bounds;
+mod chain32;
 mod datapath;
 mod dot;
 mod draws;

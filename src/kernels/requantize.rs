@@ -390,7 +390,7 @@ impl Shift32 {
         }
         let narrow = NarrowCast::new(cast, frac, largest)?;
         let room = largest.checked_shl(narrow.left)?;
-        if narrow.left > 30 || narrow.right > 30 || room >= 1 << 30 {
+        if narrow.left > 30 || narrow.right > 30 || room > 1 << 30 {
             return None;
         }
         Some(Self {

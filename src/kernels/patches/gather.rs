@@ -159,8 +159,14 @@ impl Gather {
     }
 
     /// The bitmaps by group; `nonzero` is [`bytes`](Self::bytes) long, and zero at first.
-    pub fn run(&self, input: &Words, nonzero: &mut [u8], bitmaps: &mut [Bitmap]) {
-        InstructionSet::best().run(Image { gather: self, input, nonzero, bitmaps });
+    pub fn run(
+        &self,
+        simd: InstructionSet,
+        input: &Words,
+        nonzero: &mut [u8],
+        bitmaps: &mut [Bitmap],
+    ) {
+        simd.run(Image { gather: self, input, nonzero, bitmaps });
     }
 }
 

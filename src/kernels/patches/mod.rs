@@ -7,7 +7,7 @@ use gather::Gather;
 pub(crate) use map::PaddedMap;
 
 use crate::error::Result;
-use crate::kernels::AccumulationOrder;
+use crate::kernels::{AccumulationOrder, InstructionSet};
 use crate::tensor::{Bitmap, ConvGeometry, Words};
 
 /// The operands of a layer in accumulation order, as nonzero bits: per group a matrix
@@ -57,7 +57,18 @@ impl Patches {
         scratch: &mut PatchScratch,
         bitmaps: &mut [Bitmap],
     ) {
-        self.gather.run(input, &mut scratch.nonzero, bitmaps);
+        self.activation_bitmaps_with(InstructionSet::best(), input, scratch, bitmaps);
+    }
+
+    /// The same with a given instruction set.
+    pub fn activation_bitmaps_with(
+        &self,
+        simd: InstructionSet,
+        input: &Words,
+        scratch: &mut PatchScratch,
+        bitmaps: &mut [Bitmap],
+    ) {
+        self.gather.run(simd, input, &mut scratch.nonzero, bitmaps);
     }
 
     /// Marks the nonzero weights: bit k of row n of group g is the weight of the group's output

@@ -91,9 +91,19 @@ impl ArrayModel {
     ///
     /// If `activations` are needed and are not those of the layer.
     pub fn count(&self, activations: &[Bitmap], scratch: &mut LanesScratch) -> ArrayCounts {
+        self.count_with(InstructionSet::best(), activations, scratch)
+    }
+
+    /// The same with a given instruction set.
+    pub fn count_with(
+        &self,
+        simd: InstructionSet,
+        activations: &[Bitmap],
+        scratch: &mut LanesScratch,
+    ) -> ArrayCounts {
         let mut counts = ArrayCounts::default();
         let counting = Counting { model: self, activations, scratch, counts: &mut counts };
-        InstructionSet::best().run(counting);
+        simd.run(counting);
         counts
     }
 }
