@@ -78,7 +78,7 @@ function counted(count, noun) {
 
 /** A fraction in percent. */
 function percent(fraction, decimals = 2) {
-  return isNumber(fraction) ? `${grouped(100 * fraction, decimals)} %` : "–";
+  return isNumber(fraction) ? `${grouped(100 * fraction, decimals)}\u00a0%` : "–";
 }
 
 /** `part` of `whole`, which may be nothing. */
@@ -123,7 +123,7 @@ function ends(low, high, least, greatest) {
 function quantity(value, unit, base = 1) {
   if (!isNumber(value)) return null;
   const to = scale(unit, value, base);
-  return `${short(to.of(value))} ${to.unit}`;
+  return `${short(to.of(value))}\u00a0${to.unit}`;
 }
 
 /** A long name with its middle left out. */
