@@ -46,7 +46,7 @@ impl BlockEpilogue {
 
     /// Results become words; the numbers of overflows and underflows.
     #[inline(always)]
-    fn apply(&self, block: &mut [i32]) -> [u32; 2] {
+    pub fn apply(&self, block: &mut [i32]) -> [u32; 2] {
         let (mut over, mut under) = (0, 0);
         if !self.shift.is_identity() {
             for n in 0..block.len() {
@@ -105,12 +105,7 @@ impl<T: Source> Work for Blocks<'_, T> {
             let [over, under] = self.epilogue.apply(block);
             *self.over += u64::from(over);
             *self.under += u64::from(under);
-            with_words!(self.output.buffer_mut(), words => {
-                let words = &mut words[first..][..block.len()];
-                for n in 0..block.len() {
-                    words[n] = Word::from_raw(block[n].into());
-                }
-            });
+            store(block, self.output, first);
             first += block.len();
         }
     }
@@ -129,6 +124,17 @@ pub(crate) fn load(
         let words = &words[first..][..block.len()];
         for n in 0..block.len() {
             take(&mut block[n], words[n].raw() as i32);
+        }
+    });
+}
+
+/// Writes a block to `words` from `first` on.
+#[inline(always)]
+pub(crate) fn store(block: &[i32], words: &mut Words, first: usize) {
+    with_words!(words.buffer_mut(), words => {
+        let words = &mut words[first..][..block.len()];
+        for n in 0..block.len() {
+            words[n] = Word::from_raw(block[n].into());
         }
     });
 }

@@ -229,11 +229,10 @@ pub fn concat<'a>(
 
 /// The words of a map of `shape` as a vector in the order channel, row, column.
 pub fn flatten(shape: Shape, input: &Words, output: &mut Words) {
-    let pixels = shape.pixels();
     with_words!(input.buffer(), words => with_words!(output.buffer_mut(), out => {
-        for (element, slot) in out.iter_mut().enumerate() {
-            let word = words[element % pixels * shape.channels + element / pixels];
-            *slot = Word::from_raw(word.raw());
+        for (channel, plane) in out.chunks_exact_mut(shape.pixels()).enumerate() {
+            let words = words[channel..].iter().step_by(shape.channels);
+            plane.iter_mut().zip(words).for_each(|(slot, word)| *slot = Word::from_raw(word.raw()));
         }
     }));
 }

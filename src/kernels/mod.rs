@@ -28,7 +28,9 @@ mod spec;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod widened;
 
+pub(crate) use blocks::BLOCK;
 pub use bounds::Interval;
 pub use datapath::{AccumulationOrder, Axis, OrderLoop, Style};
 pub(crate) use dot::{Halves, Portable, Simd, Work};

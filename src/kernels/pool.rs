@@ -1,6 +1,12 @@
 //! Pooling over windows of a channels-last map of words of at most 32 bits.
 
-use crate::kernels::blocks::{self, BlockEpilogue, Source};
+mod maximum;
+
+use maximum::Maximum;
+
+use crate::kernels::blocks::BlockEpilogue;
+use crate::kernels::dot::InstructionSet;
+use crate::kernels::events::count;
 use crate::kernels::narrow::magnitude;
 use crate::kernels::output::PreparedEpilogue;
 use crate::kernels::{Epilogue, LayerDraws, Site};
@@ -95,7 +101,18 @@ pub struct Sink<'a> {
     /// What happened to them.
     pub events: &'a mut Events,
     /// Memory to work in.
-    pub scratch: &'a mut Vec<i64>,
+    pub scratch: &'a mut PoolScratch,
+}
+
+/// Memory that pooling works in, for any layer.
+#[derive(Clone, Default, Debug)]
+pub struct PoolScratch {
+    /// What is under a window, by channel.
+    folded: Vec<i64>,
+    /// Of a row of windows: the maximum of each column, of each window at any stride, and the words.
+    columns: Vec<i32>,
+    windows: Vec<i32>,
+    row: Vec<i32>,
 }
 
 impl Pool {
@@ -104,9 +121,16 @@ impl Pool {
         let Sink { words, events, scratch } = sink;
         let format = input.format();
         let (frac, largest) = (format.frac(), magnitude(format));
-        if let Some(prepared) = BlockEpilogue::new(&self.epilogue, frac, largest) {
-            let source = Maximum { pool: self, input };
-            return blocks::run(&source, &self.epilogue, &prepared, words, events);
+        if let Some(prepared) = BlockEpilogue::new(&self.epilogue, frac, largest)
+            && self.all_windows_are_inside()
+        {
+            let (pool, epilogue, mut of_words) = (self, &prepared, [0; 2]);
+            let events_of = &mut of_words;
+            let output = &mut *words;
+            let work = Maximum { pool, epilogue, input, output, scratch, events: events_of };
+            InstructionSet::best().run(work);
+            let [over, under] = of_words;
+            return count(events, self.epilogue.cast.overflow(), over, under);
         }
         let prepared = PreparedEpilogue::new(&self.epilogue, format.frac(), magnitude(format));
         let max = |largest: i64, word: i64| largest.max(word);
@@ -163,12 +187,13 @@ impl Pool {
         &self,
         input: &Words,
         output: &mut Words,
-        scratch: &mut Vec<i64>,
+        scratch: &mut PoolScratch,
         start: i64,
         fold: impl Fn(i64, i64) -> i64,
         mut finish: impl FnMut(usize, i64, usize) -> i64,
     ) {
         let channels = self.input.channels;
+        let scratch = &mut scratch.folded;
         scratch.resize(channels, start);
         for pixel in 0..self.output.pixels() {
             let (row, column) = (pixel / self.output.width, pixel % self.output.width);
@@ -218,6 +243,12 @@ impl Pool {
         }
     }
 
+    /// Whether every window has neighbours side by side of which one is inside the map.
+    fn all_windows_are_inside(&self) -> bool {
+        let Window { kernel, padding: [top, left, bottom, right], dilation, .. } = self.window;
+        dilation == [1; 2] && top.max(bottom) < kernel[0] && left.max(right) < kernel[1]
+    }
+
     /// Input positions along `axis` under the window at output position `at`.
     fn along(&self, axis: usize, at: usize, size: usize) -> impl Iterator<Item = usize> + use<> {
         let Window { kernel, stride, padding, dilation } = self.window;
@@ -226,42 +257,6 @@ impl Pool {
         (0..kernel[axis])
             .filter_map(move |tap| (first + tap * step).checked_sub(padding))
             .filter(move |&position| position < size)
-    }
-}
-
-/// The largest words under the window.
-struct Maximum<'a> {
-    pool: &'a Pool,
-    input: &'a Words,
-}
-
-impl Source for Maximum<'_> {
-    #[inline(always)]
-    fn fill(&self, first: usize, block: &mut [i32]) {
-        let Self { pool: Pool { input: shape, output, .. }, input } = *self;
-        let channels = shape.channels;
-        let (mut element, mut left) = (first, block);
-        while !left.is_empty() {
-            let (pixel, channel) = (element / channels, element % channels);
-            let (of_pixel, rest) = left.split_at_mut(left.len().min(channels - channel));
-            element += of_pixel.len();
-            left = rest;
-            let (row, column) = (pixel / output.width, pixel % output.width);
-            of_pixel.fill(i32::MIN);
-            let mut positions = 0;
-            for y in self.pool.along(0, row, shape.height) {
-                for x in self.pool.along(1, column, shape.width) {
-                    positions += 1;
-                    let at = (y * shape.width + x) * channels + channel;
-                    blocks::load(input, at, of_pixel, |largest, word| {
-                        *largest = word.max(*largest)
-                    });
-                }
-            }
-            if positions == 0 {
-                of_pixel.fill(0);
-            }
-        }
     }
 }
 
@@ -320,7 +315,7 @@ mod tests {
         let mut words = Words::zeros(pool.epilogue.cast.to(), pool.output.len());
         let mut events = Events::default();
         let draws = LayerDraws::new(1, 2, 3);
-        let scratch = &mut Vec::new();
+        let scratch = &mut PoolScratch::default();
         let sink = Sink { words: &mut words, events: &mut events, scratch };
         if average {
             pool.average(Average::Inside, &input, draws, sink);

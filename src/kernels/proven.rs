@@ -7,11 +7,12 @@ use std::ops::Range;
 
 use crate::kernels::bounds::Interval;
 use crate::kernels::dot::{
-    InstructionSet, LANES, Operand, PIXELS, Simd, StepRange, Steps, Sums, Work,
+    InstructionSet, LANES, Operand, Simd, StepRange, Steps, Sums, Work,
 };
 use crate::kernels::lanes::{Bias, lossless};
 use crate::kernels::patches::PaddedMap;
 use crate::kernels::requantize::{Place, Requantize, Tally};
+use crate::kernels::widened::Widened;
 use crate::kernels::{LayerDraws, Mac, SiteEvents};
 use crate::tensor::{ConvGeometry, Words};
 
@@ -22,8 +23,11 @@ pub(crate) struct Proven<T: Operand> {
     map: PaddedMap,
     /// What is added to every activation, so that it is a `T`.
     offset: i64,
+    /// Whether words that are `T`s are operands where they lie: without padding or offset, and
+    /// nothing beyond them is read.
+    in_place: bool,
     /// Where the operands of each pixel begin.
-    bases: Vec<u32>,
+    bases: Vec<usize>,
     tiles: Tiles<T>,
     requantize: Requantize,
     /// Bias words that underflowed, of all channels.
@@ -86,8 +90,25 @@ impl<T: Operand> Proven<T> {
         map: &PaddedMap,
         reach: &[Interval],
     ) -> Option<Self> {
-        let geometry = &mac.geometry;
         let offset = offset::<T>(mac.range).filter(|_| is_proven(mac, reach))?;
+        match Widened::new(mac, reach, T::GROUP) {
+            None => Self::of(simd, mac, map, reach, offset),
+            Some(wide) => {
+                let mac = wide.mac();
+                Self::of(simd, &mac, &PaddedMap::new(&mac.geometry).ok()?, &wide.reach, offset)
+            }
+        }
+    }
+
+    /// The layer as it is, which is proven.
+    fn of(
+        simd: InstructionSet,
+        mac: &Mac<'_>,
+        map: &PaddedMap,
+        reach: &[Interval],
+        offset: i64,
+    ) -> Option<Self> {
+        let geometry = &mac.geometry;
         let bias = Bias::by_channel(&mac.spec, geometry.output.channels, mac.bias)?;
         if bias.over.contains(&1) {
             return None;
@@ -106,11 +127,15 @@ impl<T: Operand> Proven<T> {
             (bias.exact[channel] - offset * sum) as i32
         };
         let largest = reach.iter().map(|r| r.low.unsigned_abs().max(r.high.unsigned_abs()));
+        let bases: Vec<_> = (0..geometry.pixels()).map(|pixel| map.base(pixel)).collect();
+        let end = bases.last().map_or(0, |base| base + tiles.reach());
+        let whole = !map.is_padded() && end <= geometry.input.len();
         Some(Self {
             simd,
             map: map.clone(),
             offset,
-            bases: (0..geometry.pixels()).map(|pixel| map.base(pixel) as u32).collect(),
+            in_place: offset == 0 && whole,
+            bases,
             tiles,
             requantize: Requantize::new(mac, &vectors, start, largest.max().unwrap_or(0)),
             bias_underflows: bias.under.iter().sum::<i64>() as u64,
@@ -151,26 +176,29 @@ impl<T: Operand> Work for Image<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Proven { map, offset, bases, tiles, requantize, channels, .. } = self.layer;
-        map.fill(self.input, self.map, |word| T::from_raw(word + offset));
+        let operands = match T::slice(self.input.buffer()) {
+            Some(words) if self.layer.in_place => words,
+            _ => {
+                map.fill(self.input, self.map, |word| T::from_raw(word + offset));
+                &*self.map
+            }
+        };
         let (mut sums, mut tally) = (Sums::default(), Tally::default());
         let pixels = bases.len();
         let count = pixels.div_ceil(S::PIXELS);
         for block in &tiles.blocks {
+            let operands = &operands[block.inputs..];
             let weights = &tiles.weights[block.weights.clone()];
             let steps = tiles.steps.all();
             let mut first = 0;
             // Tiles as equal as can be.
             for left in (1..=count).rev() {
                 let len = (pixels - first).div_ceil(left);
-                let mut starts = [0; PIXELS];
-                for p in 0..len {
-                    starts[p] = bases[first + p] as usize + block.inputs;
-                }
-                let starts = &starts[..len];
+                let bases = &bases[first..][..len];
                 if tiles.depthwise {
-                    depthwise(self.map, starts, steps, weights, &mut sums);
+                    depthwise(operands, bases, steps, weights, &mut sums);
                 } else {
-                    simd.tile(self.map, starts, steps, weights, block.vectors, &mut sums);
+                    simd.tile(operands, bases, steps, weights, block.vectors, &mut sums);
                 }
                 for of_tile in 0..block.vectors {
                     let start = block.channels.start + of_tile * LANES;
@@ -221,6 +249,12 @@ fn channels(range: Range<usize>) -> [Option<usize>; LANES] {
 }
 
 impl<T: Operand> Tiles<T> {
+    /// Operands from the base of a pixel to the last that are read.
+    fn reach(&self) -> usize {
+        let inputs = self.blocks.last().map_or(0, |block| block.inputs);
+        inputs + self.steps.last() + if self.depthwise { LANES } else { T::GROUP }
+    }
+
     /// Tiles of up to `widest` vectors, and the output channels of each vector.
     fn dense(
         widest: usize,

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use std::sync::Arc;
 
 use crate::kernels::elementwise::ScaledSum;
-use crate::kernels::pool::{Average, Pool, Sink};
+use crate::kernels::pool::{Average, Pool, PoolScratch, Sink};
 use crate::kernels::softmax::Softmax;
 use crate::kernels::{Epilogue, LayerDraws, Mac, MacScratch, Site, SiteEvents, elementwise, maps};
 use crate::mapping::OperandBits;
@@ -211,7 +211,7 @@ impl BoundLayer {
 pub struct ImageState {
     layers: Vec<LayerState>,
     magnitudes: Vec<u64>,
-    folded: Vec<i64>,
+    pool: PoolScratch,
 }
 
 #[derive(Clone, Debug)]
@@ -260,7 +260,7 @@ impl BoundNetwork {
         ImageState {
             layers: self.layers.iter().map(BoundLayer::state).collect(),
             magnitudes: Vec::new(),
-            folded: Vec::new(),
+            pool: PoolScratch::default(),
         }
     }
 
@@ -336,7 +336,7 @@ impl BoundNetwork {
         let (done, rest) = state.layers.split_at_mut(index);
         let inputs = self.layers[index].inputs.iter().map(|&input| done[input].words());
         let slot = &mut rest[0];
-        self.run(index, inputs, image, slot, &mut state.magnitudes, &mut state.folded);
+        self.run(index, inputs, image, slot, &mut state.magnitudes, &mut state.pool);
     }
 
     /// Runs layer `index` alone on `inputs`, which may be of one's own making; what it wrote is in
@@ -347,9 +347,9 @@ impl BoundNetwork {
     /// If the inputs are not of the layer's number and sizes.
     pub fn run_layer(&self, index: usize, inputs: &[&Words], image: usize, state: &mut ImageState) {
         assert_eq!(inputs.len(), self.layers[index].inputs.len(), "as many inputs as layers read");
-        let ImageState { layers, magnitudes, folded } = state;
+        let ImageState { layers, magnitudes, pool } = state;
         let inputs = inputs.iter().copied();
-        self.run(index, inputs, image, &mut layers[index], magnitudes, folded);
+        self.run(index, inputs, image, &mut layers[index], magnitudes, pool);
     }
 
     /// The words that enter the multipliers of layer `index`, of those that its input wrote;
@@ -404,7 +404,7 @@ impl BoundNetwork {
         image: usize,
         state: &mut LayerState,
         magnitudes: &mut Vec<u64>,
-        folded: &mut Vec<i64>,
+        memory: &mut PoolScratch,
     ) {
         let layer = &self.layers[index];
         let draws = LayerDraws::new(self.seed, index, image);
@@ -429,10 +429,10 @@ impl BoundNetwork {
                 elementwise::cast(e, Site::Output, input, words, draws, output);
             }
             (Step::MaxPool(pool), Some(input)) => {
-                pool.maximum(input, draws, Sink { words, events: output, scratch: folded });
+                pool.maximum(input, draws, Sink { words, events: output, scratch: memory });
             }
             (Step::AveragePool(pool, average), Some(input)) => {
-                let sink = Sink { words, events: output, scratch: folded };
+                let sink = Sink { words, events: output, scratch: memory };
                 pool.average(*average, input, draws, sink);
             }
             (Step::Add(None), _) => elementwise::add(e, inputs, words, draws, output),

@@ -40,6 +40,18 @@ impl Bitmap {
         &mut self.bits[row * self.blocks..][..self.blocks]
     }
 
+    /// Blocks of a row.
+    #[inline]
+    pub fn blocks(&self) -> usize {
+        self.blocks
+    }
+
+    /// The blocks of all rows.
+    #[inline]
+    pub fn bits(&self) -> &[u64] {
+        &self.bits
+    }
+
     /// The bit at (row, column).
     pub fn get(&self, row: usize, column: usize) -> bool {
         self.row(row)[column / 64] >> (column % 64) & 1 == 1

@@ -8,6 +8,8 @@
 use std::fmt::Debug;
 use std::ops::Range;
 
+use crate::tensor::Buffer;
+
 /// Output channels of a vector of sums.
 pub(crate) const LANES: usize = 16;
 /// Vectors side by side in a tile, at most.
@@ -37,6 +39,8 @@ pub(crate) trait Operand: Copy + Debug + Send + Sync + 'static {
     /// Neighbours that one step multiplies and sums: those of four bytes.
     const GROUP: usize = 4 / size_of::<Self>();
 
+    /// The words of a buffer, if they are stored as activations are.
+    fn slice(buffer: &Buffer) -> Option<&[Self]>;
     /// The activation `raw`, which fits.
     fn from_raw(raw: i64) -> Self;
     /// The weight `raw`, if it fits.
@@ -46,11 +50,18 @@ pub(crate) trait Operand: Copy + Debug + Send + Sync + 'static {
 }
 
 macro_rules! operands {
-    ($($activation:ident $weight:ident),*) => {
+    ($($activation:ident $weight:ident $variant:ident),*) => {
         $(impl Operand for $activation {
             type Weight = $weight;
 
             const RANGE: [i64; 2] = [$activation::MIN as i64, $activation::MAX as i64];
+
+            fn slice(buffer: &Buffer) -> Option<&[Self]> {
+                match buffer {
+                    Buffer::$variant(words) => Some(words),
+                    _ => None,
+                }
+            }
 
             #[inline(always)]
             fn from_raw(raw: i64) -> Self {
@@ -69,7 +80,7 @@ macro_rules! operands {
     };
 }
 
-operands!(u8 i8, i16 i16);
+operands!(u8 i8 U8, i16 i16 I16);
 
 /// Distances of the groups of operands from a pixel's base, step by step.
 #[derive(Clone, Debug)]
@@ -88,6 +99,11 @@ impl Steps {
     /// Number of steps.
     pub fn len(&self) -> usize {
         self.offsets.len()
+    }
+
+    /// The largest distance.
+    pub fn last(&self) -> usize {
+        self.last
     }
 
     /// All of them.

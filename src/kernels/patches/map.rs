@@ -59,6 +59,11 @@ impl PaddedMap {
         self.len
     }
 
+    /// Whether it has padding.
+    pub fn is_padded(&self) -> bool {
+        self.len != self.geometry.input.len() + Self::TAIL
+    }
+
     /// Where the operands of `pixel` begin.
     #[inline(always)]
     pub fn base(&self, pixel: usize) -> usize {

@@ -115,6 +115,17 @@ impl Planes {
     #[inline(always)]
     fn dot(&self, map: &Bitmap) -> u64 {
         let mut sum = 0;
+        if map.blocks() == 1 {
+            let bits = map.bits();
+            for digit in 0..self.0.rows() {
+                let (plane, mut pairs) = (self.0.row(digit)[0], 0);
+                for row in 0..bits.len() {
+                    pairs += u64::from((bits[row] & plane).count_ones());
+                }
+                sum += pairs << digit;
+            }
+            return sum;
+        }
         for row in 0..map.rows() {
             let blocks = map.row(row);
             for digit in 0..self.0.rows() {

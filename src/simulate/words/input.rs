@@ -1,7 +1,9 @@
 //! The network input's quantizer.
 
+#![allow(clippy::needless_range_loop, reason = "plain loops are inlined for any instruction set")]
+
 use crate::error::{Error, Result};
-use crate::kernels::{LayerDraws, Site};
+use crate::kernels::{BLOCK, InstructionSet, LayerDraws, Simd, Site, Work};
 use crate::numeric::{Events, Overflow, Rounding};
 use crate::simulate::words::BoundLayer;
 use crate::tensor::{Word, Words, with_words};
@@ -15,7 +17,9 @@ pub(super) fn check(layer: &BoundLayer, values: &[f32], takes_words: bool) -> Re
             format_args!("{} values, a map of {} was expected", values.len(), layer.shape()),
         ));
     }
-    if let Some(position) = values.iter().position(|value| !value.is_finite()) {
+    if !values.iter().fold(true, |finite, value| finite & value.is_finite())
+        && let Some(position) = values.iter().position(|value| !value.is_finite())
+    {
         return Err(Error::new(
             subject,
             format_args!("value {position} is {}, not a finite number", values[position]),
@@ -47,7 +51,8 @@ pub(super) fn quantize(
 ) {
     let (channels, pixels) = (layer.shape().channels, layer.shape().pixels());
     if let Some(quick) = Quick::new(layer) {
-        return quick.run(layer, values, words, events);
+        let work = Quantizing { quick, layer, values, words, events };
+        return InstructionSet::best().run(work);
     }
     let overflow = layer.epilogue.cast.overflow();
     with_words!(words.buffer_mut(), words => {
@@ -91,31 +96,70 @@ impl Quick {
         })
     }
 
-    fn run(&self, layer: &BoundLayer, values: &[f32], words: &mut Words, events: &mut Events) {
+    /// The words of `values`, which are divided by `scale` before; the numbers of overflows and
+    /// underflows.
+    #[inline(always)]
+    fn block(&self, values: &[f32], scale: f32, words: &mut [i32]) -> [u32; 2] {
         /// Beyond all words.
         const FAR: f64 = (1_u64 << 40) as f64;
-        /// A sum of this size is an integer, rounded half to even.
+        /// A sum of this size is an integer, rounded half to even, which its low bits are.
         const MAGIC: f64 = (3_u64 << 51) as f64;
-        let (channels, pixels) = (layer.shape().channels, layer.shape().pixels());
-        let scale = layer.affine.as_ref().map_or(1.0, |affine| affine.scale(0));
         let [low, high] = self.range;
         let (mut over, mut under) = (0, 0);
-        with_words!(words.buffer_mut(), words => {
-            for (channel, plane) in values.chunks_exact(pixels).enumerate() {
-                let slots = words[channel..].iter_mut().step_by(channels);
-                for (slot, &value) in slots.zip(plane) {
-                    let result = (f64::from(value / scale) * self.unit).max(self.floor);
-                    let held = result.clamp(-FAR, FAR);
-                    let rounded = (held + MAGIC) - MAGIC;
-                    let word = rounded.max(low).min(high);
-                    over += u64::from(word != rounded);
-                    under += u64::from(result != 0.0 && rounded == 0.0);
-                    *slot = Word::from_raw(word.max(self.clamp[0]).min(self.clamp[1]) as i64);
-                }
+        let values = &values[..words.len()];
+        for n in 0..words.len() {
+            let result = (f64::from(values[n] / scale) * self.unit).max(self.floor);
+            let rounded = (result.max(-FAR).min(FAR) + MAGIC) - MAGIC;
+            let word = rounded.max(low).min(high);
+            over += u32::from(word != rounded);
+            under += u32::from(result != 0.0) & u32::from(rounded == 0.0);
+            let word = word.max(self.clamp[0]).min(self.clamp[1]);
+            words[n] = (word + MAGIC).to_bits() as i32;
+        }
+        [over, under]
+    }
+}
+
+/// An image quantized, as work to be compiled per instruction set.
+struct Quantizing<'a> {
+    quick: Quick,
+    layer: &'a BoundLayer,
+    values: &'a [f32],
+    words: &'a mut Words,
+    events: &'a mut Events,
+}
+
+impl Work for Quantizing<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Self { quick, layer, values, words, events } = self;
+        let (channels, pixels) = (layer.shape().channels, layer.shape().pixels());
+        let scale = layer.affine.as_ref().map_or(1.0, |affine| affine.scale(0));
+        let mut block = [0; BLOCK];
+        for channel in 0..channels {
+            let plane = &values[channel * pixels..][..pixels];
+            let mut first = 0;
+            while first < pixels {
+                let len = BLOCK.min(pixels - first);
+                let [over, under] = quick.block(&plane[first..], scale, &mut block[..len]);
+                events.saturated += u64::from(over);
+                events.underflowed += u64::from(under);
+                with_words!(words.buffer_mut(), words => {
+                    if channels == 1 {
+                        let words = &mut words[first..][..len];
+                        for n in 0..len {
+                            words[n] = Word::from_raw(block[n].into());
+                        }
+                    } else {
+                        let words = &mut words[first * channels + channel..];
+                        for n in 0..len {
+                            words[n * channels] = Word::from_raw(block[n].into());
+                        }
+                    }
+                });
+                first += len;
             }
-        });
-        events.saturated += over;
-        events.underflowed += under;
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Running the later layers of a network on what earlier ones wrote before.
 
 use crate::kernels::SiteEvents;
+use crate::kernels::pool::PoolScratch;
 use crate::simulate::words::{BoundNetwork, ImageState, LayerState, Step};
 use crate::tensor::Words;
 
@@ -46,7 +47,11 @@ impl BoundNetwork {
                 events: SiteEvents::default(),
             }
         });
-        ImageState { layers: layers.collect(), magnitudes: Vec::new(), folded: Vec::new() }
+        ImageState {
+            layers: layers.collect(),
+            magnitudes: Vec::new(),
+            pool: PoolScratch::default(),
+        }
     }
 
     /// Runs layers from `first` on for an image of which `before` holds what the layers before them
