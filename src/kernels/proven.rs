@@ -6,9 +6,7 @@
 use std::ops::Range;
 
 use crate::kernels::bounds::Interval;
-use crate::kernels::dot::{
-    InstructionSet, LANES, Operand, Simd, StepRange, Steps, Sums, Work,
-};
+use crate::kernels::dot::{InstructionSet, LANES, Operand, Simd, StepRange, Steps, Sums, Work};
 use crate::kernels::lanes::{Bias, lossless};
 use crate::kernels::patches::PaddedMap;
 use crate::kernels::requantize::{Place, Requantize, Tally};

@@ -40,7 +40,8 @@ impl Widened {
             (window.kernel[0] * steps + EPILOGUE) * (neighbours * output.channels).div_ceil(LANES)
         };
         let divisors = (1..=output.width.min(LANES)).filter(|n| output.width.is_multiple_of(*n));
-        let best = divisors.reduce(|best, n| if cost(n) * best < cost(best) * n { n } else { best });
+        let best =
+            divisors.reduce(|best, n| if cost(n) * best < cost(best) * n { n } else { best });
         best.filter(|&neighbours| neighbours > 1).map(|n| Self::of(mac, reach, n))
     }
 
@@ -93,4 +94,75 @@ impl Widened {
 /// Columns of the window over the windows of so many neighbours.
 fn columns(geometry: &ConvGeometry, neighbours: usize) -> usize {
     geometry.window.kernel[1] + (neighbours - 1) * geometry.window.stride[1]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::kernels::testing::{Case, proven_cases, s};
+    use crate::kernels::{Epilogue, LayerDraws, SiteEvents, Style, reference};
+    use crate::numeric::{Cast, Overflow, Rounding};
+    use crate::tensor::{Shape, Window};
+
+    proptest! {
+        /// By the plain loops, any number of neighbours that divides a row.
+        #[test]
+        fn words_and_events_stay(case in proven_cases()) {
+            let mac = case.mac();
+            let ConvGeometry { output, window, groups, .. } = mac.geometry;
+            let reach = vec![Interval { low: 0, high: 0 }; output.channels];
+            let run = |mac: &Mac<'_>| {
+                let mut words = Words::zeros(mac.spec.epilogue.cast.to(), output.len());
+                let mut events = SiteEvents::default();
+                reference::mac_layer(mac, &case.input, &mut words, case.draws, &mut events);
+                (words, events)
+            };
+            let applies = groups == 1 && window.dilation[1] == 1;
+            let divisors = (1..=output.width).filter(|n| applies && output.width % n == 0);
+            for neighbours in divisors {
+                let wide = Widened::of(&mac, &reach, neighbours);
+                prop_assert_eq!(run(&wide.mac()), run(&mac), "{}", neighbours);
+            }
+        }
+    }
+
+    /// The first layer of LeNet-5: two pixels take 5 rows of two groups as one does, for 12 of the 16
+    /// lanes. 32 channels fill vectors as they are.
+    #[test]
+    fn few_channels_are_widened() {
+        let cast = Cast::new(s(32, 0), Rounding::Floor, Overflow::Saturate).expect("a cast");
+        let spec = MacSpec {
+            style: Style::Fused,
+            adder_tree: 1,
+            weights: s(8, 0),
+            activations: s(8, 0),
+            product: cast,
+            accumulator: cast,
+            epilogue: Epilogue::cast(cast),
+        };
+        let widened = |channels: usize| {
+            let (input, output) = (Shape::new(1, 28, 28), Shape::new(channels, 28, 28));
+            let window =
+                Window { kernel: [5; 2], stride: [1; 2], padding: [2; 4], dilation: [1; 2] };
+            let geometry = ConvGeometry { input, output, window, groups: 1 };
+            let case = Case {
+                spec,
+                geometry,
+                order: AccumulationOrder::default(),
+                weights: Words::zeros(spec.weights, geometry.weights()),
+                bias: None,
+                input: Words::zeros(spec.activations, input.len()),
+                requantizers: Vec::new(),
+                draws: LayerDraws::new(0, 0, 0),
+            };
+            let reach = vec![Interval { low: 0, high: 0 }; channels];
+            Widened::new(&case.mac(), &reach, 4).map(|wide| wide.geometry)
+        };
+        let geometry = widened(6).expect("few channels");
+        assert_eq!(geometry.output, Shape::new(12, 28, 14));
+        assert_eq!((geometry.window.kernel, geometry.window.stride), ([5, 6], [1, 2]));
+        assert_eq!(widened(32), None);
+    }
 }

@@ -1,6 +1,10 @@
 //! The maximum of windows, a row of output words at a time: down the columns, then along the row.
 
-#![allow(clippy::needless_range_loop, reason = "plain loops are inlined for any instruction set")]
+#![allow(
+    clippy::needless_range_loop,
+    clippy::manual_memcpy,
+    reason = "plain loops are inlined for any instruction set"
+)]
 
 use crate::kernels::blocks::{self, BlockEpilogue};
 use crate::kernels::dot::{LANES, Simd, Work};

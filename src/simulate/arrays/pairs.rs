@@ -1,5 +1,7 @@
 //! How many multiply-accumulates have which operands nonzero, and what becomes of them.
 
+#![allow(clippy::needless_range_loop, reason = "plain loops are inlined for any instruction set")]
+
 use crate::hardware::{ZeroHandling, Zeros};
 use crate::simulate::Macs;
 use crate::tensor::{Bitmap, ConvGeometry};

@@ -109,7 +109,7 @@ impl Quick {
         let values = &values[..words.len()];
         for n in 0..words.len() {
             let result = (f64::from(values[n] / scale) * self.unit).max(self.floor);
-            let rounded = (result.max(-FAR).min(FAR) + MAGIC) - MAGIC;
+            let rounded = (result.clamp(-FAR, FAR) + MAGIC) - MAGIC;
             let word = rounded.max(low).min(high);
             over += u32::from(word != rounded);
             under += u32::from(result != 0.0) & u32::from(rounded == 0.0);
