@@ -3,15 +3,15 @@
 #![allow(clippy::needless_range_loop, reason = "lanes of several arrays are indexed in step")]
 
 use crate::kernels::bounds::Interval;
-use crate::kernels::chain32::{Chain32, Links};
+use crate::kernels::chain::Chain;
 use crate::kernels::dot::{Blocks, Element, Gather, InstructionSet, Packed, Simd, Work};
-use crate::kernels::narrow::{Lanes, NarrowCast, magnitude};
 use crate::kernels::output::{LaneSums, Output};
+use crate::kernels::parts::Part;
 use crate::kernels::patches::PaddedMap;
 use crate::kernels::reference::aligned_bias;
 use crate::kernels::{LayerDraws, Mac, MacSpec, SiteEvents, Style};
 use crate::numeric::{Format, Overflow, Rounding};
-use crate::tensor::{ConvGeometry, Word, Words, with_words};
+use crate::tensor::{ConvGeometry, Word, Words, with_slots};
 
 /// A layer prepared for operands of type `E`.
 #[derive(Clone, Debug)]
@@ -40,23 +40,6 @@ struct ExactSums<E> {
     proven: Vec<bool>,
 }
 
-/// The casts along the loop.
-#[derive(Clone, Copy, Debug)]
-struct Chain {
-    /// Of each product, if it may lose bits.
-    product: Option<NarrowCast>,
-    /// From the aligned sum to the accumulator.
-    accumulator: NarrowCast,
-    /// Products of a step.
-    products: usize,
-    /// Shift of a term to the aligned sum.
-    term_shift: u32,
-    /// Shift of an accumulator to the aligned sum.
-    grid_shift: u32,
-    /// The same in 32 bits.
-    short: Option<Chain32>,
-}
-
 /// Bias by output channel, or padded output channel.
 #[derive(Clone, Debug)]
 pub(crate) struct Bias {
@@ -75,8 +58,6 @@ pub(crate) struct Bias {
 pub(crate) struct Buffers<E> {
     map: Vec<E>,
     magnitudes: Vec<E>,
-    operands: Vec<E>,
-    output: Vec<i64>,
 }
 
 impl<E: Element> Prepared<E> {
@@ -110,7 +91,7 @@ impl<E: Element> Prepared<E> {
         let weight = |channel: usize, k: usize| weights.get(channel * reduction + k);
         let sums = if lossless {
             let gather = Gather::new(geometry, map);
-            let (low, high) = chain.accumulator.range();
+            let (low, high) = chain.range();
             let range = Interval { low: low.into(), high: high.into() };
             let proven = |channel: usize| order_free || range.union(reach[channel]) == range;
             let proven = blocks.pad(proven, true);
@@ -148,42 +129,51 @@ impl<E: Element> Prepared<E> {
         Buffers {
             map: vec![E::default(); self.map.len()],
             magnitudes: vec![E::default(); if checked { self.map.len() } else { 0 }],
-            operands: vec![E::default(); self.offsets.len()],
-            output: vec![0; self.geometry.output.len()],
         }
     }
 
-    /// Runs the layer for one image.
+    /// Runs the layer for one image on up to `threads` threads.
     pub fn run(
         &self,
         input: &Words,
         output: &mut Words,
         buffers: &mut Buffers<E>,
-        draws: LayerDraws,
+        (threads, draws): (usize, LayerDraws),
         events: &mut SiteEvents,
     ) {
         self.map.fill(input, &mut buffers.map, E::from_raw);
         if !buffers.magnitudes.is_empty() {
             self.map.fill(input, &mut buffers.magnitudes, |word| E::from_raw(word.abs()));
         }
-        self.simd.run(Image { layer: self, buffers, draws, events });
-        with_words!(output.buffer_mut(), words => {
-            for (word, &raw) in words.iter_mut().zip(&buffers.output) {
-                *word = Word::from_raw(raw);
-            }
+        let (buffers, geometry) = (&*buffers, &self.geometry);
+        let part = Part { pixels: 0..geometry.pixels(), words: output.slots() };
+        let channels = geometry.output.channels;
+        *events += part.run([channels, PIXELS], geometry.macs(), threads, &|part| {
+            let mut events = SiteEvents::default();
+            let operands = &mut vec![E::default(); self.offsets.len()];
+            let pixels =
+                Pixels { layer: self, buffers, part, operands, draws, events: &mut events };
+            self.simd.run(pixels);
+            events
         });
     }
 }
 
-/// One image, as work to be compiled per instruction set.
-struct Image<'a, E> {
+/// Pixels whose exact sums are made together.
+const PIXELS: usize = 4;
+
+/// Some pixels of an image, as work to be compiled per instruction set.
+struct Pixels<'a, E> {
     layer: &'a Prepared<E>,
-    buffers: &'a mut Buffers<E>,
+    buffers: &'a Buffers<E>,
+    part: Part<'a>,
+    /// Memory for the operands of a pixel in accumulation order.
+    operands: &'a mut [E],
     draws: LayerDraws,
     events: &'a mut SiteEvents,
 }
 
-impl<E: Element> Work for Image<'_, E> {
+impl<E: Element> Work for Pixels<'_, E> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         match (&self.layer.sums, self.layer.blocks.lanes) {
@@ -195,18 +185,17 @@ impl<E: Element> Work for Image<'_, E> {
     }
 }
 
-impl<E: Element> Image<'_, E> {
+impl<E: Element> Pixels<'_, E> {
     /// Exact sums, several pixels at a time.
     #[inline(always)]
     fn exact<S: Simd, const N: usize>(&mut self, simd: S, sums: &ExactSums<E>) {
-        const PIXELS: usize = 4;
-        let pixels = self.layer.geometry.pixels();
-        let whole = pixels - pixels % PIXELS;
+        let pixels = self.part.pixels.clone();
+        let whole = pixels.end - pixels.len() % PIXELS;
         for block in 0..self.layer.blocks.count() {
-            for pixel in (0..whole).step_by(PIXELS) {
+            for pixel in (pixels.start..whole).step_by(PIXELS) {
                 self.exact_tile::<S, PIXELS, N>(simd, sums, pixel, block);
             }
-            for pixel in whole..pixels {
+            for pixel in whole..pixels.end {
                 self.exact_tile::<S, 1, N>(simd, sums, pixel, block);
             }
         }
@@ -233,7 +222,13 @@ impl<E: Element> Image<'_, E> {
         for p in 0..P {
             let mut result = layer.chain.close::<N>(&tile[p], &layer.bias, block);
             if let Some(magnitudes) = &magnitudes
-                && !layer.chain.fits::<N>(&tile[p], &magnitudes[p], &layer.bias, sums, block)
+                && !layer.chain.fits::<N>(
+                    &tile[p],
+                    &magnitudes[p],
+                    &layer.bias,
+                    &sums.proven,
+                    block,
+                )
             {
                 self.gather(bases[p]);
                 result = self.ordered_block::<N>(block);
@@ -247,7 +242,7 @@ impl<E: Element> Image<'_, E> {
     fn ordered<const N: usize>(&mut self) {
         for group in 0..self.layer.geometry.groups {
             let first = group * self.layer.blocks.per_group();
-            for pixel in 0..self.layer.geometry.pixels() {
+            for pixel in self.part.pixels.clone() {
                 self.gather(self.layer.base(pixel, first));
                 for block in first..first + self.layer.blocks.per_group() {
                     let result = self.ordered_block::<N>(block);
@@ -261,7 +256,7 @@ impl<E: Element> Image<'_, E> {
     #[inline(always)]
     fn gather(&mut self, base: usize) {
         let map = &self.buffers.map[base..];
-        for (operand, &offset) in self.buffers.operands.iter_mut().zip(&self.layer.offsets) {
+        for (operand, &offset) in self.operands.iter_mut().zip(&self.layer.offsets) {
             *operand = map[offset as usize];
         }
     }
@@ -271,15 +266,21 @@ impl<E: Element> Image<'_, E> {
         let layer = self.layer;
         let steps = layer.offsets.len() * N;
         let weights = &layer.ordered[block * steps..][..steps];
-        layer.chain.ordered::<E, N>(&self.buffers.operands, weights, &layer.bias, block)
+        layer.chain.ordered::<E, N>(self.operands, weights, &layer.bias, block)
     }
 
     #[inline(always)]
     fn emit<const N: usize>(&mut self, pixel: usize, block: usize, sums: &LaneSums<N>) {
         let channels = self.layer.blocks.channels(block);
-        let first = pixel * self.layer.geometry.output.channels + channels.start;
-        let words = &mut self.buffers.output[first..][..channels.len()];
-        self.layer.output.emit(sums, words, first, self.draws, self.events);
+        let slot = |pixel| pixel * self.layer.geometry.output.channels + channels.start;
+        let raw = &mut [0; N][..channels.len()];
+        self.layer.output.emit(sums, raw, slot(pixel), self.draws, self.events);
+        with_slots!(&mut self.part.words, words => {
+            let words = &mut words[slot(pixel - self.part.pixels.start)..][..raw.len()];
+            for n in 0..raw.len() {
+                words[n] = Word::from_raw(raw[n]);
+            }
+        });
     }
 }
 
@@ -287,146 +288,6 @@ impl<E> Prepared<E> {
     #[inline(always)]
     fn base(&self, pixel: usize, block: usize) -> usize {
         self.map.base(pixel) + self.blocks.group(block) * self.geometry.group_inputs()
-    }
-}
-
-impl Chain {
-    fn new(
-        spec: &MacSpec,
-        geometry: &ConvGeometry,
-        lossless: bool,
-        product: i128,
-        reach: &[Interval],
-    ) -> Option<Self> {
-        let grid = spec.accumulator.to().frac();
-        let casts = spec.style == Style::ProductCast && !lossless;
-        let cast = casts.then_some(spec.product);
-        let term_frac = if cast.is_some() { spec.term_frac() } else { spec.product_frac() };
-        let aligned = grid.max(term_frac);
-        let largest_term = match cast {
-            Some(cast) => magnitude(cast.to()) as i128,
-            None => product,
-        };
-        let terms = largest_term.checked_mul(geometry.reduction() as i128)?;
-        let start = reach.iter().map(|r| r.low.abs().max(r.high.abs())).max()?;
-        let start = start.max(magnitude(spec.accumulator.to()) as i128);
-        let shifted =
-            |value: i128, by: i32| value.checked_mul(1i128.checked_shl(by.unsigned_abs())?);
-        let largest = shifted(start, aligned - grid)?
-            .checked_add(shifted(terms, aligned - term_frac)?)?
-            .unsigned_abs();
-        let products = match spec.style {
-            Style::Exact => geometry.reduction(),
-            Style::ProductCast | Style::Fused => spec.adder_tree,
-        };
-        let (term_shift, grid_shift) = ((aligned - term_frac) as u32, (aligned - grid) as u32);
-        let product_frac = spec.product_frac();
-        let short = Chain32::new(&Links {
-            product: cast.map(|cast| (cast, product_frac)),
-            accumulator: spec.accumulator,
-            aligned,
-            largest: [product.unsigned_abs(), largest_term.unsigned_abs()],
-            products,
-            term_shift,
-            grid_shift,
-        });
-        let product = match cast {
-            Some(cast) => Some(NarrowCast::new(cast, product_frac, product.unsigned_abs())?),
-            None => None,
-        };
-        let accumulator = NarrowCast::new(spec.accumulator, aligned, largest)?;
-        Some(Self { product, accumulator, products, term_shift, grid_shift, short })
-    }
-
-    /// The accumulators whose exact sums of products are `sums`, if order does not matter.
-    #[inline(always)]
-    fn close<const N: usize>(&self, sums: &Lanes<N>, bias: &Bias, block: usize) -> LaneSums<N> {
-        let exact: &[i64] = &bias.exact[block * N..][..N];
-        let mut result = LaneSums::new(&bias.under[block * N..][..N]);
-        for n in 0..N {
-            let aligned = (exact[n] << self.grid_shift) + (sums[n] << self.term_shift);
-            result.raw[n] = aligned;
-            result.total[n] = aligned >> self.grid_shift;
-        }
-        self.accumulator.lanes(&mut result.raw, &mut result.over, &mut result.under);
-        self.settle(&mut result);
-        result
-    }
-
-    /// Whether no order of the products, whose magnitudes sum up to `magnitudes`, overflows.
-    #[inline(always)]
-    fn fits<const N: usize>(
-        &self,
-        sums: &Lanes<N>,
-        magnitudes: &Lanes<N>,
-        bias: &Bias,
-        exact: &ExactSums<impl Element>,
-        block: usize,
-    ) -> bool {
-        let (low, high) = self.accumulator.range();
-        (0..N).all(|n| {
-            let start = bias.exact[block * N + n];
-            let positive = (magnitudes[n] + sums[n]) / 2;
-            let negative = (magnitudes[n] - sums[n]) / 2;
-            exact.proven[block * N + n]
-                || (start + (positive << self.term_shift) <= high
-                    && start - (negative << self.term_shift) >= low)
-        })
-    }
-
-    /// The loop in accumulation order over `operands` and the weights `[step][lane]`.
-    #[inline(always)]
-    fn ordered<E: Element, const N: usize>(
-        &self,
-        operands: &[E],
-        weights: &[E],
-        bias: &Bias,
-        block: usize,
-    ) -> LaneSums<N> {
-        if let Some(short) = &self.short {
-            return short.run::<E, N>(operands, weights, bias, block);
-        }
-        let lanes = |values: &[i64]| -> Lanes<N> { std::array::from_fn(|n| values[block * N + n]) };
-        let mut result = LaneSums::new(&bias.under[block * N..][..N]);
-        result.raw = lanes(&bias.word);
-        result.over = lanes(&bias.over);
-        let mut exact = lanes(&bias.exact).map(|b| b << self.grid_shift);
-        let weights = weights.as_chunks::<N>().0;
-        for (operands, weights) in operands.chunks(self.products).zip(weights.chunks(self.products))
-        {
-            let mut term = [0; N];
-            for (x, w) in operands.iter().zip(weights) {
-                let mut product: Lanes<N> = std::array::from_fn(|n| x.raw() * w[n].raw());
-                if let Some(cast) = &self.product {
-                    let LaneSums { product_over, product_under, .. } = &mut result;
-                    cast.lanes(&mut product, product_over, product_under);
-                }
-                for n in 0..N {
-                    term[n] += product[n];
-                }
-            }
-            for n in 0..N {
-                let term = term[n] << self.term_shift;
-                exact[n] += term;
-                result.raw[n] = (result.raw[n] << self.grid_shift) + term;
-            }
-            self.accumulator.lanes(&mut result.raw, &mut result.over, &mut result.under);
-        }
-        result.total = exact.map(|e| e >> self.grid_shift);
-        self.settle(&mut result);
-        result
-    }
-
-    /// A wrapping accumulator overflowed where the exact total lies outside its range.
-    #[inline(always)]
-    fn settle<const N: usize>(&self, result: &mut LaneSums<N>) {
-        if self.accumulator.wraps() {
-            let (low, high) = self.accumulator.range();
-            for n in 0..N {
-                let total = result.total[n];
-                result.over[n] = i64::from(total < low) | i64::from(total > high);
-            }
-        }
     }
 }
 

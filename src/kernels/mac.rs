@@ -47,7 +47,10 @@ enum Path {
 /// Memory that a kernel works in, kept from image to image. Made by [`MacKernel::scratch`] for
 /// that kernel alone.
 #[derive(Clone, Debug)]
-pub struct MacScratch(Memory);
+pub struct MacScratch {
+    memory: Memory,
+    threads: usize,
+}
 
 #[derive(Clone, Debug)]
 enum Memory {
@@ -56,6 +59,14 @@ enum Memory {
     I16(Buffers<i16>),
     I32(Buffers<i32>),
     None,
+}
+
+impl MacScratch {
+    /// The same for an image that may take up to `threads` threads of the pool. Words and events do
+    /// not depend on it.
+    pub fn on(self, threads: usize) -> Self {
+        Self { threads, ..self }
+    }
 }
 
 impl MacKernel {
@@ -107,13 +118,14 @@ impl MacKernel {
 
     /// Memory for [`run`](Self::run).
     pub fn scratch(&self) -> MacScratch {
-        MacScratch(match &self.path {
+        let memory = match &self.path {
             Path::Bytes(proven) => Memory::Bytes(proven.buffer()),
             Path::Halves(proven) => Memory::Halves(proven.buffer()),
             Path::I16(prepared) => Memory::I16(prepared.buffers()),
             Path::I32(prepared) => Memory::I32(prepared.buffers()),
             Path::Reference => Memory::None,
-        })
+        };
+        MacScratch { memory, threads: 1 }
     }
 
     /// Computes the output words of one image, channels-last, of the epilogue's format, from
@@ -136,18 +148,19 @@ impl MacKernel {
         if self.range != self.spec.all_activations() && !within(input, self.range) {
             return self.run_reference(input, output, draws, events);
         }
-        match (&self.path, &mut scratch.0) {
+        let threads = scratch.threads;
+        match (&self.path, &mut scratch.memory) {
             (Path::Bytes(proven), Memory::Bytes(map)) => {
-                proven.run(input, output, map, draws, events);
+                proven.run(input, output, map, (threads, draws), events);
             }
             (Path::Halves(proven), Memory::Halves(map)) => {
-                proven.run(input, output, map, draws, events);
+                proven.run(input, output, map, (threads, draws), events);
             }
             (Path::I16(prepared), Memory::I16(buffers)) => {
-                prepared.run(input, output, buffers, draws, events);
+                prepared.run(input, output, buffers, (threads, draws), events);
             }
             (Path::I32(prepared), Memory::I32(buffers)) => {
-                prepared.run(input, output, buffers, draws, events);
+                prepared.run(input, output, buffers, (threads, draws), events);
             }
             _ => self.run_reference(input, output, draws, events),
         }

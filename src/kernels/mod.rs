@@ -5,6 +5,7 @@
 
 mod blocks;
 mod bounds;
+mod chain;
 mod chain32;
 mod datapath;
 mod dot;
@@ -17,6 +18,7 @@ mod mac;
 pub mod maps;
 mod narrow;
 mod output;
+mod parts;
 mod patches;
 pub mod pool;
 mod proven;

@@ -6,8 +6,11 @@
 use std::ops::Range;
 
 use crate::kernels::bounds::Interval;
-use crate::kernels::dot::{InstructionSet, LANES, Operand, Simd, StepRange, Steps, Sums, Work};
+use crate::kernels::dot::{
+    InstructionSet, LANES, Operand, PIXELS, Simd, StepRange, Steps, Sums, Work,
+};
 use crate::kernels::lanes::{Bias, lossless};
+use crate::kernels::parts::Part;
 use crate::kernels::patches::PaddedMap;
 use crate::kernels::requantize::{Place, Requantize, Tally};
 use crate::kernels::widened::Widened;
@@ -31,6 +34,7 @@ pub(crate) struct Proven<T: Operand> {
     /// Bias words that underflowed, of all channels.
     bias_underflows: u64,
     channels: usize,
+    macs: u64,
 }
 
 /// How sums are made: groups of neighbours times vectors of output channels, or, `depthwise`, one
@@ -138,6 +142,7 @@ impl<T: Operand> Proven<T> {
             requantize: Requantize::new(mac, &vectors, start, largest.max().unwrap_or(0)),
             bias_underflows: bias.under.iter().sum::<i64>() as u64,
             channels: geometry.output.channels,
+            macs: geometry.macs(),
         })
     }
 
@@ -146,52 +151,71 @@ impl<T: Operand> Proven<T> {
         vec![T::from_raw(self.offset); self.map.len()]
     }
 
-    /// Runs the layer for one image.
+    /// Runs the layer for one image on up to `threads` threads.
     pub fn run(
         &self,
         input: &Words,
         output: &mut Words,
         map: &mut [T],
-        draws: LayerDraws,
+        (threads, draws): (usize, LayerDraws),
         events: &mut SiteEvents,
     ) {
-        self.simd.run(Image { layer: self, input, map, output, draws, events });
+        let operands = match T::slice(input.buffer()) {
+            Some(words) if self.in_place => words,
+            _ => {
+                self.simd.run(Fill { layer: self, input, map: &mut *map });
+                &*map
+            }
+        };
+        let part = Part { pixels: 0..self.bases.len(), words: output.slots() };
+        *events += part.run([self.channels, PIXELS], self.macs, threads, &|part| {
+            let mut events = SiteEvents::default();
+            self.simd.run(Tiling { layer: self, operands, part, draws, events: &mut events });
+            events
+        });
         events.accumulator.underflowed += self.bias_underflows * self.bases.len() as u64;
     }
 }
 
-/// One image, as work to be compiled per instruction set.
-struct Image<'a, T: Operand> {
+/// The padded map of an image, as work to be compiled per instruction set.
+struct Fill<'a, T: Operand> {
     layer: &'a Proven<T>,
     input: &'a Words,
     map: &'a mut [T],
-    output: &'a mut Words,
+}
+
+impl<T: Operand> Work for Fill<'_, T> {
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let offset = self.layer.offset;
+        self.layer.map.fill(self.input, self.map, |word| T::from_raw(word + offset));
+    }
+}
+
+/// Some pixels of an image, as work to be compiled per instruction set.
+struct Tiling<'a, T: Operand> {
+    layer: &'a Proven<T>,
+    operands: &'a [T],
+    part: Part<'a>,
     draws: LayerDraws,
     events: &'a mut SiteEvents,
 }
 
-impl<T: Operand> Work for Image<'_, T> {
+impl<T: Operand> Work for Tiling<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Proven { map, offset, bases, tiles, requantize, channels, .. } = self.layer;
-        let operands = match T::slice(self.input.buffer()) {
-            Some(words) if self.layer.in_place => words,
-            _ => {
-                map.fill(self.input, self.map, |word| T::from_raw(word + offset));
-                &*self.map
-            }
-        };
+        let Self { layer, operands, part: Part { pixels, mut words }, draws, events } = self;
+        let Proven { bases, tiles, requantize, channels, .. } = layer;
         let (mut sums, mut tally) = (Sums::default(), Tally::default());
-        let pixels = bases.len();
-        let count = pixels.div_ceil(S::PIXELS);
+        let count = pixels.len().div_ceil(S::PIXELS);
         for block in &tiles.blocks {
             let operands = &operands[block.inputs..];
             let weights = &tiles.weights[block.weights.clone()];
             let steps = tiles.steps.all();
-            let mut first = 0;
+            let mut first = pixels.start;
             // Tiles as equal as can be.
             for left in (1..=count).rev() {
-                let len = (pixels - first).div_ceil(left);
+                let len = (pixels.end - first).div_ceil(left);
                 let bases = &bases[first..][..len];
                 if tiles.depthwise {
                     depthwise(operands, bases, steps, weights, &mut sums);
@@ -205,15 +229,16 @@ impl<T: Operand> Work for Image<'_, T> {
                         of_tile,
                         pixels: len,
                         first: first * channels + start,
+                        slot: (first - pixels.start) * channels + start,
                         lanes: (block.channels.end - start).min(LANES),
                     };
-                    requantize.apply(simd, &mut sums, place, self.draws, &mut tally, self.events);
-                    requantize.write(&sums, place, self.output);
+                    requantize.apply(simd, &mut sums, place, draws, &mut tally, events);
+                    requantize.write(&sums, place, &mut words);
                 }
                 first += len;
             }
         }
-        tally.add_to(self.events, requantize.overflow());
+        tally.add_to(events, requantize.overflow());
     }
 }
 

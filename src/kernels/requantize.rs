@@ -9,7 +9,7 @@ use crate::kernels::narrow::NarrowCast;
 use crate::kernels::output::{LaneSums, Output};
 use crate::kernels::{LayerDraws, Mac, SiteEvents};
 use crate::numeric::{Cast, Overflow, Requantizer, Scheme};
-use crate::tensor::{Word, Words, with_words};
+use crate::tensor::{Slots, Word, with_slots};
 
 /// The epilogue of a layer whose accumulators never overflow and, like its words, fit 32 bits.
 #[derive(Clone, Debug)]
@@ -98,6 +98,8 @@ pub(crate) struct Place {
     pub pixels: usize,
     /// Number of the first word in the layer.
     pub first: usize,
+    /// And among the words that are written.
+    pub slot: usize,
     /// Words of a vector, at most [`LANES`].
     pub lanes: usize,
 }
@@ -277,13 +279,13 @@ impl Requantize {
         }
     }
 
-    /// Writes the words of a vector to their place in the layer's.
+    /// Writes the words of a vector to their place among others.
     #[inline(always)]
-    pub fn write(&self, sums: &Sums, place: Place, words: &mut Words) {
-        with_words!(words.buffer_mut(), words => {
+    pub fn write(&self, sums: &Sums, place: Place, words: &mut Slots<'_>) {
+        with_slots!(words, words => {
             for pixel in 0..place.pixels {
                 let vector = &sums.0[pixel][place.of_tile];
-                let slots = &mut words[place.first + pixel * self.channels..][..place.lanes];
+                let slots = &mut words[place.slot + pixel * self.channels..][..place.lanes];
                 if place.lanes == LANES {
                     let slots = &mut slots[..LANES];
                     for n in 0..LANES {

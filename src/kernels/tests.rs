@@ -10,17 +10,21 @@ use super::{
 use crate::numeric::{Cast, Overflow, Rounding};
 use crate::tensor::{ConvGeometry, Shape, Window, Words};
 
-/// Words and events of the kernel on `set`.
-fn run(case: &Case, set: InstructionSet) -> (Vec<i64>, SiteEvents) {
+/// Words and events of the kernel on `set`, on so many threads.
+fn run_on(threads: usize, case: &Case, set: InstructionSet) -> (Vec<i64>, SiteEvents) {
     let kernel = MacKernel::with(set, case.mac()).expect("a valid case");
     let mut output = Words::zeros(case.spec.epilogue.cast.to(), case.geometry.output.len());
-    let (mut scratch, mut events) = (kernel.scratch(), SiteEvents::default());
+    let (mut scratch, mut events) = (kernel.scratch().on(threads), SiteEvents::default());
     // Twice, so that what the first run leaves in the scratch meets the second.
     for _ in 0..2 {
         events = SiteEvents::default();
         kernel.run(&case.input, &mut output, &mut scratch, case.draws, &mut events);
     }
     (output.to_vec(), events)
+}
+
+fn run(case: &Case, set: InstructionSet) -> (Vec<i64>, SiteEvents) {
+    run_on(1, case, set)
 }
 
 fn expected(case: &Case) -> (Vec<i64>, SiteEvents) {
@@ -44,7 +48,10 @@ macro_rules! every_instruction_set {
 fn check(case: &Case) -> Result<(), TestCaseError> {
     let expected = expected(case);
     for set in InstructionSet::available() {
-        prop_assert_eq!(run(case, set), expected.clone(), "{}", set.name());
+        for threads in [1, 3] {
+            let found = run_on(threads, case, set);
+            prop_assert_eq!(found, expected.clone(), "{} on {}", set.name(), threads);
+        }
     }
     Ok(())
 }

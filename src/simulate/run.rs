@@ -55,6 +55,8 @@ pub struct Outputs {
 
 /// One thread's memory, with the counts of all images that it has run.
 struct Scratch {
+    /// How many threads an image may take.
+    threads: usize,
     image: ImageState,
     lanes: LanesScratch,
     layers: Vec<Option<LayerScratch>>,
@@ -139,9 +141,7 @@ impl Simulator {
             let values = input.as_slice().expect("standard layout");
             self.words.quantize_input(values, index, &mut scratch.image)?;
             self.words.run_image(index, &mut scratch.image);
-            for layer in 0..self.models.len() {
-                self.count(layer, None, scratch);
-            }
+            self.count_all(scratch);
             let compared = baseline
                 .map(|baseline| compare(baseline, input.view(), &self.words, &scratch.image));
             Ok((self.words.outputs(&scratch.image), compared.transpose()?))
@@ -202,10 +202,12 @@ impl Simulator {
         mut each: impl FnMut(usize, T),
     ) -> Result<Run> {
         let part = images.div_ceil(4 * rayon::current_num_threads()).clamp(1, PART);
+        // Where there are more threads than images, an image takes several.
+        let threads = (rayon::current_num_threads() / images.max(1)).max(1);
         let idle = Mutex::new(Vec::new());
         let run_part = |start: usize, end: usize| {
             let taken = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let mut scratch = taken.unwrap_or_else(|| self.scratch());
+            let mut scratch = taken.unwrap_or_else(|| self.scratch(threads));
             let mut given = Vec::with_capacity(part);
             for index in start..end.min(start + part) {
                 given.push(one(index, &mut scratch)?);
@@ -233,9 +235,10 @@ impl Simulator {
         Ok(Run { images: images as u64, layers, noise: Vec::new() })
     }
 
-    fn scratch(&self) -> Scratch {
+    fn scratch(&self, threads: usize) -> Scratch {
         Scratch {
-            image: self.words.state(),
+            threads,
+            image: self.words.state_on(threads),
             lanes: LanesScratch::default(),
             layers: (0..self.models.len()).map(|index| self.layer_scratch(index)).collect(),
             counts: vec![LayerCounts::default(); self.models.len()],
@@ -264,9 +267,21 @@ impl Simulator {
         self.counts_of(index, read, state, &mut LanesScratch::default(), scratch.as_mut())
     }
 
+    /// Adds the cost of all layers for the image in `scratch`.
+    fn count_all(&self, scratch: &mut Scratch) {
+        if scratch.threads == 1 {
+            return (0..self.models.len()).for_each(|layer| self.count(layer, None, scratch));
+        }
+        let Scratch { image, layers, counts, .. } = scratch;
+        let layers = layers.par_iter_mut().zip(counts).enumerate();
+        layers.for_each_init(LanesScratch::default, |lanes, (index, (layer, counts))| {
+            *counts += &self.counts_of(index, None, image, lanes, layer.as_mut());
+        });
+    }
+
     /// Adds the cost of layer `index` for the image in `scratch`.
     fn count(&self, index: usize, read: Option<&Words>, scratch: &mut Scratch) {
-        let Scratch { image, lanes, layers, counts } = scratch;
+        let Scratch { image, lanes, layers, counts, .. } = scratch;
         counts[index] += &self.counts_of(index, read, image, lanes, layers[index].as_mut());
     }
 

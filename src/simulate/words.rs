@@ -187,7 +187,7 @@ impl BoundLayer {
         }
     }
 
-    fn state(&self) -> LayerState {
+    fn state(&self, threads: usize) -> LayerState {
         let tables = self.maps.iter().filter_map(|map| match map {
             WordMap::Table { format, .. } => Some(*format),
             WordMap::TopK { .. } | WordMap::NOfM { .. } => None,
@@ -199,7 +199,7 @@ impl BoundLayer {
             stages: formats.map(|format| Words::zeros(format, len)).collect(),
             values: Vec::new(),
             operands: mac.and_then(BoundMac::operands),
-            scratch: mac.map(|mac| mac.kernel().scratch()),
+            scratch: mac.map(|mac| mac.kernel().scratch().on(threads)),
             events: SiteEvents::default(),
         }
     }
@@ -257,8 +257,14 @@ impl BoundNetwork {
 
     /// Memory for an image.
     pub fn state(&self) -> ImageState {
+        self.state_on(1)
+    }
+
+    /// Memory for an image whose layers may take up to `threads` threads of the pool each. Words and
+    /// events do not depend on it.
+    pub fn state_on(&self, threads: usize) -> ImageState {
         ImageState {
-            layers: self.layers.iter().map(BoundLayer::state).collect(),
+            layers: self.layers.iter().map(|layer| layer.state(threads)).collect(),
             magnitudes: Vec::new(),
             pool: PoolScratch::default(),
         }

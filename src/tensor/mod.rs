@@ -8,5 +8,5 @@ mod words;
 
 pub use bitmap::Bitmap;
 pub use geometry::{ConvGeometry, Shape, Window};
-pub(crate) use words::with_words;
 pub use words::{Buffer, Word, Words};
+pub(crate) use words::{Slots, with_slots, with_words};

@@ -31,6 +31,44 @@ macro_rules! words {
             $($variant(Vec<$native>)),*
         }
 
+        /// Consecutive words of a [`Buffer`], to be filled.
+        #[derive(Debug)]
+        pub(crate) enum Slots<'a> {
+            $($variant(&'a mut [$native])),*
+        }
+
+        impl<'a> Slots<'a> {
+            /// The first `len` words, and the others.
+            ///
+            /// Panics if there are fewer.
+            pub fn split_at(self, len: usize) -> (Self, Self) {
+                match self {
+                    $(Self::$variant(slice) => {
+                        let (first, others) = slice.split_at_mut(len);
+                        (Self::$variant(first), Self::$variant(others))
+                    })*
+                }
+            }
+        }
+
+        impl Words {
+            /// All words, to be filled.
+            pub(crate) fn slots(&mut self) -> Slots<'_> {
+                match &mut self.buffer {
+                    $(Buffer::$variant(words) => Slots::$variant(words)),*
+                }
+            }
+        }
+
+        /// Runs `$body` with `$slice` bound to the typed slice of [`Slots`].
+        macro_rules! with_slots {
+            ($slots:expr, $slice:ident => $body:expr) => {
+                match $slots {
+                    $($crate::tensor::Slots::$variant($slice) => $body),*
+                }
+            };
+        }
+
         /// Runs `$body` with `$slice` bound to the typed vector of a [`Buffer`].
         macro_rules! with_words {
             ($buffer:expr, $slice:ident => $body:expr) => {
@@ -44,7 +82,7 @@ macro_rules! words {
 
 words!(I8 i8, U8 u8, I16 i16, U16 u16, I32 i32, U32 u32, I64 i64);
 
-pub(crate) use with_words;
+pub(crate) use {with_slots, with_words};
 
 /// Raw words of one tensor with their common format. Feature maps are channels-last:
 /// element (channel, row, column) of a C×H×W map is at `(row · W + column) · C + channel`.

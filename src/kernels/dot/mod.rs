@@ -13,7 +13,7 @@ mod pack;
 mod portable;
 
 pub(crate) use operand::{
-    FAR, Halves, LANES, Operand, Simd, StepRange, Steps, Sums, Vector, Work, nearest,
+    FAR, Halves, LANES, Operand, PIXELS, Simd, StepRange, Steps, Sums, Vector, Work, nearest,
 };
 pub(crate) use pack::{Blocks, Gather, Packed};
 pub(crate) use portable::Portable;
