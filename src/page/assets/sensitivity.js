@@ -74,7 +74,7 @@ function draw({ title, about, across: [what, unit], own: all }) {
   const summary = worst ? `The most that a layer alone loses is ${percent(worst.loss)}, ${worst.layer} at ${short(at(worst))}.` : "";
   const map = heat({
     title: `Loss by layer: ${title.toLowerCase()}`,
-    about: `${about} The loss is the fraction of images lost against all words of 12 bits.`,
+    about: `${about}${calibrated ? ` Binary points: ${signed(calibrated)} fractional bits.` : ""} The loss is the fraction of images lost against all words of 12 bits.`,
     summary: `Heat map of the loss of ${names.length} rows at ${places.length} values. ${summary}`,
     names,
     columns: places.map(String),
