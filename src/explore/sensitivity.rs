@@ -114,9 +114,8 @@ struct Task {
     threshold: Option<f64>,
 }
 
-/// Fractional bits more or fewer than calibrated, at most: the width of the base, so that either end of
-/// a word can be moved out of it.
-const FARTHEST: i32 = WIDE as i32;
+/// Fractional bits more or fewer than calibrated, at most: words of 8 bits are all clipped or zero there.
+const FARTHEST: i32 = 8;
 
 /// Runs the experiments on `data`; `done` hears of each.
 ///

@@ -12,7 +12,7 @@ use crate::quantize::{Layer, Lowered, Operation};
 
 /// Thresholds that are tried, as fractions of the largest word, by gene; no threshold is the gene beyond
 /// them.
-const THRESHOLDS: [f64; 4] = [1.0 / 8.0, 1.0 / 16.0, 1.0 / 32.0, 1.0 / 64.0];
+const THRESHOLDS: [f64; 5] = [1.0 / 4.0, 1.0 / 8.0, 1.0 / 16.0, 1.0 / 32.0, 1.0 / 64.0];
 const NO_THRESHOLD: u32 = THRESHOLDS.len() as u32;
 
 /// A layer and `weights` or `output`.
@@ -74,10 +74,45 @@ impl Choices {
         self.ranges().iter().map(|range| *range.end()).collect()
     }
 
+    /// The site that gene `gene` is about.
+    fn site(&self, gene: usize) -> usize {
+        gene.checked_sub(self.sites.len()).map_or(gene, |index| self.sparse[index])
+    }
+
     /// The layer that gene `gene` is about.
     pub fn layer(&self, gene: usize) -> &str {
-        let site = gene.checked_sub(self.sites.len()).map_or(gene, |index| self.sparse[index]);
-        &self.sites[site].0
+        &self.sites[self.site(gene)].0
+    }
+
+    /// The design with gene `gene` at its next lower value that makes a difference.
+    pub fn cheaper(&self, genome: &Genome, gene: usize) -> Option<Genome> {
+        let least = *self.ranges()[gene].start();
+        self.changed(genome, gene, (least..genome[gene]).rev())
+    }
+
+    /// The design with gene `gene` at its next higher value that makes a difference.
+    pub fn dearer(&self, genome: &Genome, gene: usize) -> Option<Genome> {
+        let most = *self.ranges()[gene].end();
+        self.changed(genome, gene, genome[gene] + 1..=most)
+    }
+
+    /// The design with the first of some values that changes a format or a threshold.
+    fn changed(
+        &self,
+        genome: &Genome,
+        gene: usize,
+        values: impl Iterator<Item = u32>,
+    ) -> Option<Genome> {
+        let site = self.site(gene);
+        let words = |genome: &Genome| {
+            (self.format(genome, site), self.threshold(genome, site).map(|t| t.value))
+        };
+        let with = |value| {
+            let mut next = genome.clone();
+            next[gene] = value;
+            next
+        };
+        values.map(with).find(|next| words(next) != words(genome))
     }
 
     /// The format of site `site`.

@@ -50,20 +50,16 @@ impl Searcher<'_> {
                 let (noise, cost) = alone[&(gene, genome[gene] - 1)];
                 (cost_before - cost) / (noise - noise_before).max(f64::MIN_POSITIVE)
             };
+            let ranges = self.choices.ranges();
+            let genes = (0..genome.len()).filter(|&gene| genome[gene] > *ranges[gene].start());
             // Of equal gains the first gene.
-            let best = (self.cheaper(&genome).into_iter())
+            let best = genes
                 .map(|gene| (gain(gene), gene))
                 .reduce(|best, next| if next.0 > best.0 { next } else { best });
             let Some((_, gene)) = best else { return Ok(path) };
             genome[gene] -= 1;
             path.push(genome.clone());
         }
-    }
-
-    /// Genes that can be a step cheaper.
-    fn cheaper(&self, genome: &Genome) -> Vec<usize> {
-        let ranges = self.choices.ranges();
-        (0..genome.len()).filter(|&gene| genome[gene] > *ranges[gene].start()).collect()
     }
 
     /// The last design of the path that is safe, found by bisection, and from there every further
@@ -76,21 +72,19 @@ impl Searcher<'_> {
             *(if safe { &mut good } else { &mut bad }) = middle;
         }
         let mut genome = path[good].clone();
+        let relaxed = self.relaxed(&genome)?;
+        if relaxed != genome && self.is_safe(&relaxed, first, tuning)? {
+            genome = relaxed;
+        }
         let mut closed = vec![false; genome.len()];
         loop {
-            let genes = self.cheaper(&genome).into_iter().filter(|&gene| !closed[gene]);
-            let steps: Vec<(usize, Genome)> = genes
-                .map(|gene| {
-                    let mut next = genome.clone();
-                    next[gene] -= 1;
-                    (gene, next)
-                })
-                .collect();
+            let cheaper = |gene| Some((gene, self.choices.cheaper(&genome, gene)?));
+            let steps: Vec<(usize, Genome)> =
+                (0..genome.len()).filter(|&gene| !closed[gene]).filter_map(cheaper).collect();
             let costs = self.costs(steps.iter().map(|step| &step.1))?;
-            // A step may change nothing alone and something with the next; it must not cost more.
-            let most = self.cost(&genome)?;
+            let cost = self.cost(&genome)?;
             let cheapest = (costs.into_iter().zip(steps))
-                .filter(|(cost, _)| *cost <= most)
+                .filter(|step| step.0 < cost)
                 .reduce(|best, next| if next.0 < best.0 { next } else { best });
             let Some((_, (gene, next))) = cheapest else { return Ok(genome) };
             if self.is_safe(&next, first, tuning)? {
@@ -101,21 +95,32 @@ impl Searcher<'_> {
         }
     }
 
+    /// A design with every step taken back that saves nothing.
+    fn relaxed(&self, genome: &Genome) -> Result<Genome> {
+        let mut genome = genome.clone();
+        for gene in 0..genome.len() {
+            while let Some(next) = self.choices.dearer(&genome, gene) {
+                if self.cost(&next)? > self.cost(&genome)? {
+                    break;
+                }
+                genome = next;
+            }
+        }
+        Ok(genome)
+    }
+
     /// Trades steps: one gene cheaper and another dearer where that is cheaper and safe, the greatest
     /// saving first, until no trade is left or [`TRADES`] were tried.
     pub fn trade(&self, mut genome: Genome, first: &Probe, tuning: &Probe) -> Result<Genome> {
-        let ranges = self.choices.ranges();
         let mut tried = 0;
         loop {
             let cost = self.cost(&genome)?;
-            let trades: Vec<Genome> = (self.cheaper(&genome).into_iter())
-                .flat_map(|down| (0..ranges.len()).map(move |up| (down, up)))
-                .filter(|&(down, up)| down != up && genome[up] < *ranges[up].end())
-                .map(|(down, up)| {
-                    let mut next = genome.clone();
-                    next[down] -= 1;
-                    next[up] += 1;
-                    next
+            let genes = 0..genome.len();
+            let trades: Vec<Genome> = (genes.clone())
+                .filter_map(|down| Some((down, self.choices.cheaper(&genome, down)?)))
+                .flat_map(|(down, next)| {
+                    let others = genes.clone().filter(move |&up| up != down);
+                    others.filter_map(move |up| self.choices.dearer(&next, up))
                 })
                 .collect();
             let costs = self.costs(trades.iter())?;
