@@ -216,6 +216,13 @@ def check_choices(browser):
     changed = [a["caption"] for a, b in zip(after, before) if a != b]
     assert len(changed) == 1 and "weight_buffer" in changed[0], changed
     window.close()
+    window = Window(browser, "sensitivity")
+    page = window.page
+    before = drawn(page)
+    page.select_option("#extrinsic-half-even select", "conv1")
+    changed = [a["summary"] for a, b in zip(drawn(page), before) if a != b]
+    assert len(changed) == 1 and "of conv1 at 2 widths and 3 binary points" in changed[0], changed
+    window.close()
     window = Window(browser, "sparsity")
     page = window.page
     before = drawn(page)
