@@ -255,3 +255,40 @@ fn rules(formats: &Formats, task: &Task, hardware: &Hardware) -> Result<String> 
     }
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numeric::Format;
+    use crate::{dataset, network};
+
+    #[test]
+    fn a_point_moves_every_narrowed_format() {
+        let model = network::open("lenet5").unwrap();
+        let source = dataset::open("mnist").unwrap();
+        let formats = Formats::new(&model, &[4], source.calibration.as_ref(), 8).unwrap();
+        let hardware = Hardware::open(Hardware::DEFAULT).unwrap();
+        let written = |layer, kind, point| {
+            let (bits, threshold) = (Some(4), None);
+            let rounding = Some(Rounding::Floor);
+            let task = Task { layer, kind: Some(kind), bits, point, rounding, threshold };
+            let plan = rules(&formats, &task, &hardware).unwrap();
+            let formats = plan.split("format = \"").skip(1);
+            let format = |rest: &str| rest.split('"').next().unwrap().parse::<Format>().unwrap();
+            formats.map(format).collect::<Vec<_>>()
+        };
+        for (layer, kind, sites) in [
+            (Some(1), Kind::Extrinsic, 2),
+            (Some(1), Kind::Intrinsic, 1),
+            (None, Kind::Weights, 5),
+            (None, Kind::Extrinsic, 11),
+        ] {
+            let (calibrated, moved) =
+                (written(layer, kind, Some(0)), written(layer, kind, Some(-3)));
+            assert_eq!(calibrated.len(), sites, "{kind:?}");
+            for (format, moved) in calibrated.iter().zip(moved) {
+                assert_eq!(moved, format.with_frac(format.frac() - 3).unwrap());
+            }
+        }
+    }
+}

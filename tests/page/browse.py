@@ -6,6 +6,7 @@ fronts.json, point numbers of the front by pair of columns.
 """
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -142,6 +143,11 @@ def check_sweep(browser):
     def series():
         return page.evaluate(f"{scatter}.getOption().series.map((s) => s.data.map((d) => d.row?.point))")
 
+    def choose(label, name):
+        # The text of a label begins with its own; that of the options follows.
+        own = page.locator("#scatter label").filter(has_text=re.compile(f"^{label}"))
+        own.locator("select").select_option(str(names.index(name)))
+
     def rows():
         return [int(text) for text in text_of(page, f"{points} th")]
 
@@ -198,10 +204,10 @@ def check_sweep(browser):
     for pair, front in fronts.items():
         up, across = pair.split(",")
         for label, name in [("up", up), ("across", across)]:
-            page.select_option(f"#scatter label:has-text('{label}') select >> nth=0", str(names.index(name)))
+            choose(label, name)
         assert sorted(series()[-1]) == front, f"{pair}: {sorted(series()[-1])}, expected {front}"
     # Colour by a column: a series each.
-    page.select_option("#scatter label:has-text('colour') select", str(zeros))
+    choose("colour", names[zeros])
     assert len(series()) == 2 + len({r["values"][zeros] for r in report["rows"]})
     window.close()
 

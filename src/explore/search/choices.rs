@@ -147,3 +147,40 @@ impl Choices {
         self.formats.lower(&self.rules(genome))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{dataset, network};
+
+    /// Of words from 0 to 7 a quarter of the largest, 1.75, is the only threshold above the word 1; of
+    /// words from 0 to 255 every one is.
+    #[test]
+    fn thresholds_that_change_no_word_are_stepped_over() {
+        let model = network::open("lenet5").unwrap();
+        let source = dataset::open("mnist").unwrap();
+        let widths: Vec<u32> = (3..=WIDEST).collect();
+        let formats = Formats::new(&model, &widths, source.calibration.as_ref(), 8).unwrap();
+        let mut choices = Choices::widths(formats, 3);
+        let dearest = choices.dearest();
+        choices.add_thresholds(&choices.lower(&dearest).unwrap());
+
+        let genes = dearest.len()..choices.ranges().len();
+        let layers: Vec<&str> = genes.clone().map(|gene| choices.layer(gene)).collect();
+        assert_eq!(layers, ["conv1", "conv2", "fc1", "fc2", "input"], "nothing reads fc3");
+        let conv1 = choices.sites().iter().position(|site| site == &("conv1".into(), "output"));
+        let (conv1, gene) = (conv1.unwrap(), genes.start);
+        let mut genome = choices.dearest();
+        let fraction = |genome: &Genome| choices.threshold(genome, conv1).map(|t| t.fraction);
+        let next = choices.cheaper(&genome, gene).unwrap();
+        assert_eq!(fraction(&next), Some(1.0 / 64.0));
+        assert_eq!(choices.dearer(&genome, gene), None);
+        genome[conv1] = 3;
+        let next = choices.cheaper(&genome, gene).unwrap();
+        assert_eq!(fraction(&next), Some(1.0 / 4.0));
+        let threshold = choices.threshold(&next, conv1).unwrap();
+        assert_eq!(threshold.value, choices.format(&next, conv1).unwrap().value(2));
+        assert_eq!(choices.cheaper(&next, gene), None);
+        assert_eq!(fraction(&choices.dearer(&next, gene).unwrap()), None);
+    }
+}
