@@ -219,11 +219,11 @@ impl<E: Element> Pixels<'_, E> {
     ) {
         let layer = self.layer;
         let bases = std::array::from_fn(|p| layer.base(pixel + p, block));
-        let tile = sums.products.sums::<S, P, N>(simd, &self.map, &bases, block);
+        let tile = sums.products.sums::<S, P, N>(simd, self.map, &bases, block);
         let proven = sums.proven[block * N..][..N].iter().all(|&p| p);
         let magnitudes = match &sums.magnitudes {
             Some(packed) if !proven => {
-                Some(packed.sums::<S, P, N>(simd, &self.magnitudes, &bases, block))
+                Some(packed.sums::<S, P, N>(simd, self.magnitudes, &bases, block))
             }
             _ => None,
         };
