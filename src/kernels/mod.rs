@@ -35,7 +35,7 @@ mod widened;
 pub(crate) use blocks::BLOCK;
 pub use bounds::Interval;
 pub use datapath::{AccumulationOrder, Axis, OrderLoop, Style};
-pub(crate) use dot::{Halves, Portable, Simd, Work};
+pub(crate) use dot::{Bytes, Halves, Simd, Work};
 pub use dot::{InstructionSet, ceiling};
 pub use draws::{LayerDraws, Site};
 pub use events::SiteEvents;

@@ -2,11 +2,14 @@
 
 mod gather;
 mod map;
+mod spread;
 
 use gather::Gather;
 pub(crate) use map::PaddedMap;
+use spread::{Spread, SpreadScratch};
 
 use crate::error::Result;
+use crate::kernels::dot::{Simd, Work};
 use crate::kernels::{AccumulationOrder, InstructionSet};
 use crate::tensor::{Bitmap, ConvGeometry, Words};
 
@@ -16,13 +19,24 @@ use crate::tensor::{Bitmap, ConvGeometry, Words};
 pub struct Patches {
     geometry: ConvGeometry,
     order: Vec<u32>,
-    gather: Gather,
+    way: Way,
 }
 
-/// Memory that [`Patches`] works in, kept from image to image: nonzero bits of the padded map.
+/// How bitmaps are put together.
 #[derive(Clone, Debug)]
-pub struct PatchScratch {
-    nonzero: Vec<u8>,
+enum Way {
+    Spread(Spread),
+    Gather(Gather),
+}
+
+/// Memory that [`Patches`] works in, kept from image to image.
+#[derive(Clone, Debug)]
+pub struct PatchScratch(Memory);
+
+#[derive(Clone, Debug)]
+enum Memory {
+    Spread(SpreadScratch),
+    Gather(Vec<u8>),
 }
 
 impl Patches {
@@ -31,7 +45,11 @@ impl Patches {
         let map = PaddedMap::new(geometry)?;
         let [kh, kw] = geometry.window.kernel;
         let order = order.reduction(geometry.group_inputs(), kh, kw);
-        Ok(Self { geometry: *geometry, gather: Gather::new(geometry, map, &order), order })
+        let way = match Spread::new(geometry, &order) {
+            Some(spread) => Way::Spread(spread),
+            None => Way::Gather(Gather::new(geometry, map, &order)),
+        };
+        Ok(Self { geometry: *geometry, order, way })
     }
 
     /// The canonical reduction index of each accumulation step.
@@ -41,7 +59,10 @@ impl Patches {
 
     /// Memory for [`activation_bitmaps`](Self::activation_bitmaps).
     pub fn scratch(&self) -> PatchScratch {
-        PatchScratch { nonzero: vec![0; self.gather.bytes()] }
+        PatchScratch(match &self.way {
+            Way::Spread(spread) => Memory::Spread(spread.scratch()),
+            Way::Gather(gather) => Memory::Gather(gather.scratch()),
+        })
     }
 
     /// Empty bitmaps for [`activation_bitmaps`](Self::activation_bitmaps), one per group.
@@ -68,7 +89,7 @@ impl Patches {
         scratch: &mut PatchScratch,
         bitmaps: &mut [Bitmap],
     ) {
-        self.gather.run(simd, input, &mut scratch.nonzero, bitmaps);
+        simd.run(Image { way: &self.way, input, memory: &mut scratch.0, bitmaps });
     }
 
     /// Marks the nonzero weights: bit k of row n of group g is the weight of the group's output
@@ -84,6 +105,29 @@ impl Patches {
             }
         }
         bitmaps
+    }
+}
+
+/// One image, as work to be compiled per instruction set.
+struct Image<'a> {
+    way: &'a Way,
+    input: &'a Words,
+    memory: &'a mut Memory,
+    bitmaps: &'a mut [Bitmap],
+}
+
+impl Work for Image<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        match (self.way, self.memory) {
+            (Way::Spread(spread), Memory::Spread(memory)) => {
+                spread.run(simd, self.input, memory, self.bitmaps);
+            }
+            (Way::Gather(gather), Memory::Gather(memory)) => {
+                gather.run(simd, self.input, memory, self.bitmaps);
+            }
+            _ => unreachable!("the memory of other patches"),
+        }
     }
 }
 

@@ -1,6 +1,12 @@
 //! The state of the processing elements, kept relative to the chunks that they receive.
 
-#![allow(clippy::needless_range_loop, reason = "plain loops are inlined for any instruction set")]
+#![allow(
+    clippy::needless_range_loop,
+    clippy::manual_memcpy,
+    reason = "plain loops are inlined for any instruction set"
+)]
+
+use crate::simulate::arrays::lanes::masks::PART;
 
 /// Which elements of a grid receive their chunks together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,6 +40,8 @@ pub(super) struct Grid {
     finished: Vec<u64>,
     slot: usize,
     started: bool,
+    /// Costs of a chunk.
+    line: Vec<u16>,
     /// After the last pass.
     state: State,
     earlier: State,
@@ -94,6 +102,53 @@ impl Grid {
             }
         }
         self.finish();
+    }
+
+    /// Sends chunks one after the other. The first `used` elements are occupied for the `costs` of a
+    /// chunk, which begin `pitch` after those of the one before; the others have no output.
+    ///
+    /// Up to a whole part of other costs may follow the last.
+    #[inline(always)]
+    pub(super) fn send_all(&mut self, costs: &[u16], pitch: usize, used: usize, interval: u64) {
+        let chunks = costs.len().div_ceil(pitch);
+        if self.units() > 1 || self.backlog.len() != PART {
+            let mut line = std::mem::take(&mut self.line);
+            line.clear();
+            line.resize(self.backlog.len(), 0);
+            for chunk in 0..chunks {
+                let costs = &costs[chunk * pitch..][..used];
+                for n in 0..used {
+                    line[n] = costs[n];
+                }
+                self.send(&line, interval);
+            }
+            self.line = line;
+            return;
+        }
+        let (mut backlog, mut occupied) = ([0; PART], [0; PART]);
+        for n in 0..PART {
+            backlog[n] = self.backlog[n];
+            occupied[n] = if n < used { u16::MAX } else { 0 };
+        }
+        let (mut sent, mut slot, mut slowest) = (self.sent[0], self.slot, self.slowest[0]);
+        let mut wait = if self.started { interval } else { 0 };
+        for chunk in 0..chunks {
+            let next = sent.saturating_add(wait).max(self.finished[slot]);
+            let elapsed = (next - sent).min(u16::MAX.into()) as u16;
+            (sent, wait) = (next, interval);
+            let (line, mut costs) = (&costs[chunk * pitch..][..PART], [0; PART]);
+            for n in 0..PART {
+                costs[n] = line[n] & occupied[n];
+            }
+            slowest = receive(&mut backlog, &costs, elapsed);
+            self.finished[slot] = sent + u64::from(slowest);
+            slot = if slot + 1 == self.finished.len() { 0 } else { slot + 1 };
+        }
+        for n in 0..PART {
+            self.backlog[n] = backlog[n];
+        }
+        self.started |= chunks > 0;
+        (self.sent[0], self.slot, self.slowest[0]) = (sent, slot, slowest);
     }
 
     /// Number of sync units.
