@@ -348,6 +348,22 @@ mod tests {
                 // does 0; 5 and 11 stay one.
                 assert_eq!(simd.vanished(&before, &after), 6);
                 assert_eq!(simd.differing(&before, &after), 16 - 4);
+                // Bytes 0x01, 0x03, 0x07 and 0xff of all ones, and of every other bit.
+                let ones =
+                    simd.common(0xff07_0301, &std::array::from_fn(|n| [!0, 0x5555_5555][n % 2]));
+                assert_eq!(ones, std::array::from_fn(|n| [1, 2, 3, 8, 1, 1, 2, 4][n % 8]));
+                let set = |n: usize| n % 3 == 0 || n > 60;
+                let bits = simd.nonzero(&std::array::from_fn(|n| set(n).into()));
+                assert!((0..64).all(|n| (bits >> n & 1 == 1) == set(n)), "{bits:x}");
+                // A byte more and a byte less for each word.
+                let words = std::array::from_fn(|n| 0x0123_4567_89ab_cdef + n as u64);
+                let before = [0xf0e1_0000_0000_0000; 8];
+                assert_eq!(simd.shifted(&before, &words, 0), words);
+                let expected = std::array::from_fn(|n| 0x2345_6789_abcd_eff0 + ((n as u64) << 8));
+                assert_eq!(simd.shifted(&before, &words, 8), expected);
+                let expected =
+                    std::array::from_fn(|n| 0x7870_8000_0000_0000 | (n as u64 + 1) << 63);
+                assert_eq!(simd.shifted(&before, &words, 63), expected);
             }
         }
         InstructionSet::available().into_iter().for_each(|set| set.run(Lanes));

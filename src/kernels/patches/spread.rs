@@ -15,7 +15,8 @@ use crate::tensor::{Bitmap, ConvGeometry, Word, Words, with_words};
 ///
 /// The bits of a pixel's channels, each at the step of its first tap, are a long word. Those of a
 /// kernel row are the words of neighbours in the row, shifted left by `columns` and united; those of
-/// a window are the words of rows, shifted left by `rows`.
+/// a window are the words of rows, shifted left by `rows`. Where a group has one channel, the words
+/// of several groups lie side by side.
 #[derive(Clone, Debug)]
 pub(super) struct Spread {
     geometry: ConvGeometry,
@@ -25,6 +26,8 @@ pub(super) struct Spread {
     starts: Vec<Start>,
     /// By column of the map: where its word is.
     places: Vec<u32>,
+    /// Groups side by side.
+    groups: usize,
     /// Words of a block of one row of the padded map.
     row_len: usize,
     /// Words of a block of all its rows.
@@ -50,12 +53,17 @@ struct Start {
 pub(super) struct SpreadScratch {
     /// A bit for each word of the input.
     nonzero: Vec<u8>,
-    /// The words of one row of the padded map, block by block after a block of zeros. Columns that
-    /// windows `stride` columns apart meet at the same tap are neighbours.
+    /// The words of one row of the padded map, block by block. Columns that windows `stride` columns
+    /// apart meet at the same tap are neighbours.
     row: Vec<u64>,
     /// For every row of the padded map and column of the output those of a kernel row, likewise.
     map: Vec<u64>,
+    /// Windows of a row of the output, where groups lie side by side.
+    windows: Vec<u64>,
 }
+
+/// Groups of one channel that lie side by side.
+const GROUPS: usize = 8;
 
 impl Spread {
     /// If the operands, whose canonical reduction index `order` gives step by step, come so.
@@ -80,9 +88,10 @@ impl Spread {
         }
         let [top, left, bottom, right] = window.padding;
         let ([_, across], [row_step, column_step]) = (window.stride, window.dilation);
+        let groups = if geometry.group_inputs() == 1 && geometry.groups > 1 { GROUPS } else { 1 };
         let phase = (input.width + left + right).div_ceil(across);
         let place = |column: usize| column % across * phase + column / across;
-        let source = |place, tap: usize| Source { place, shift: steps[tap] as u32 };
+        let source = |place, tap: usize| Source { place: place * groups, shift: steps[tap] as u32 };
         let start = |block: usize| {
             let channel = (64 * block).div_ceil(taps);
             let ones = (channel * taps..order.len().min(64 * block + 64)).step_by(taps);
@@ -94,19 +103,21 @@ impl Spread {
             columns: (0..kw).map(|column| source(place(column * column_step), column)).collect(),
             starts: (0..order.len().div_ceil(64)).map(start).collect(),
             places: (0..input.width).map(|column| place(left + column) as u32).collect(),
-            row_len: across * phase,
-            map_len: (input.height + top + bottom) * output.width,
+            groups,
+            row_len: across * phase * groups,
+            map_len: (input.height + top + bottom) * output.width * groups,
         })
     }
 
     /// Memory, zero at first.
     pub fn scratch(&self) -> SpreadScratch {
-        let blocks = self.starts.len() + 1;
-        let words = |len: usize| if self.is_point() { 0 } else { blocks * len };
+        let words = |len: usize| vec![0; if self.is_point() { 0 } else { len }];
+        let blocks = self.starts.len();
         SpreadScratch {
             nonzero: vec![0; self.geometry.input.len().div_ceil(64) * 8 + 16],
-            row: vec![0; words(self.row_len)],
-            map: vec![0; words(self.map_len)],
+            row: words(blocks * self.row_len),
+            map: words(blocks * self.map_len),
+            windows: words(self.geometry.output.width * GROUPS),
         }
     }
 
@@ -125,14 +136,23 @@ impl Spread {
         bitmaps: &mut [Bitmap],
     ) {
         with_words!(input.buffer(), words => mark(simd, words, &mut scratch.nonzero));
-        for group in 0..bitmaps.len() {
-            let first = group * self.geometry.group_inputs();
+        let channels = self.geometry.group_inputs();
+        let mut group = 0;
+        while group < bitmaps.len() {
+            let first = group * channels;
+            let bitmaps = &mut bitmaps[group..];
             if self.is_point() {
-                self.points(first, &scratch.nonzero, &mut bitmaps[group]);
-            } else {
-                self.kernel_rows(simd, first, scratch);
-                self.windows(simd, &scratch.map, &mut bitmaps[group]);
+                self.points(first, &scratch.nonzero, &mut bitmaps[0]);
+                group += 1;
+                continue;
             }
+            self.kernel_rows(simd, first, scratch);
+            if self.groups == 1 {
+                self.windows(simd, &scratch.map, &mut bitmaps[0]);
+            } else {
+                self.windows_of_groups(simd, scratch, bitmaps);
+            }
+            group += self.groups;
         }
     }
 
@@ -156,22 +176,26 @@ impl Spread {
     }
 
     /// The words of kernel rows, for all rows of the map but those of the padding: they stay zero.
+    /// The channels begin with `first`.
     #[inline(always)]
     fn kernel_rows(&self, simd: impl Simd, first: usize, scratch: &mut SpreadScratch) {
         let ConvGeometry { input, output, window, .. } = self.geometry;
-        let SpreadScratch { nonzero, row, map } = scratch;
+        let SpreadScratch { nonzero, row, map, .. } = scratch;
+        let width = output.width * self.groups;
         for y in 0..input.height {
             let first = y * input.width * input.channels + first;
-            if input.channels == 1 && window.stride[1] == 1 {
-                let words = &mut row[self.row_len + window.padding[1]..][..input.width];
+            if self.groups > 1 {
+                self.spread_groups(nonzero, first, row);
+            } else if input.channels == 1 && window.stride[1] == 1 {
+                let words = &mut row[window.padding[1]..][..input.width];
                 single_bits(nonzero, first, words);
             } else {
                 self.spread(simd, nonzero, first, row);
             }
+            let line = (window.padding[0] + y) * width;
             for block in 0..self.starts.len() {
-                let start = (block + 1) * self.map_len + (window.padding[0] + y) * output.width;
-                let words = &mut map[start..][..output.width];
-                unite(simd, words, &row[block * self.row_len..], self.row_len, &self.columns);
+                let words = &mut map[block * self.map_len + line..][..width];
+                unite(simd, words, Blocks::new(row, block, self.row_len), &self.columns);
             }
         }
     }
@@ -179,16 +203,31 @@ impl Spread {
     /// The words of a row of the map, whose bits begin at `first`.
     #[inline(always)]
     fn spread(&self, simd: impl Simd, nonzero: &[u8], first: usize, row: &mut [u64]) {
+        let (channels, places) = (self.geometry.input.channels, &self.places[..]);
         for block in 0..self.starts.len() {
             let Start { channel, mask } = self.starts[block];
-            let words = &mut row[(block + 1) * self.row_len..][..self.row_len];
+            let words = &mut row[block * self.row_len..][..self.row_len];
             let mut at = first + channel;
-            for x in 0..self.places.len() {
+            for x in 0..places.len() {
                 // With two taps or more, half of 64 channels at most begin in a block.
                 let bits = eight_bytes(nonzero, at / 8) >> (at % 8);
-                words[self.places[x] as usize] = simd.deposit(bits, mask);
-                at += self.geometry.input.channels;
+                words[places[x] as usize] = simd.deposit(bits, mask);
+                at += channels;
             }
+        }
+    }
+
+    /// The same for groups of one channel side by side.
+    #[inline(always)]
+    fn spread_groups(&self, nonzero: &[u8], first: usize, row: &mut [u64]) {
+        let mut at = first;
+        for x in 0..self.places.len() {
+            let bits = eight_bytes(nonzero, at / 8) >> (at % 8);
+            let words = &mut row[self.places[x] as usize * GROUPS..][..GROUPS];
+            for n in 0..GROUPS {
+                words[n] = bits >> n & 1;
+            }
+            at += self.geometry.input.channels;
         }
     }
 
@@ -197,73 +236,169 @@ impl Spread {
     fn windows(&self, simd: impl Simd, map: &[u64], bitmap: &mut Bitmap) {
         let ConvGeometry { output, window, .. } = self.geometry;
         for block in 0..self.starts.len() {
-            let (bits, map) = (bitmap.block_mut(block), &map[block * self.map_len..]);
+            let blocks = Blocks::new(map, block, self.map_len);
+            let bits = bitmap.block_mut(block);
             if window.stride[0] == 1 {
-                unite(simd, bits, map, self.map_len, &self.rows);
+                unite(simd, bits, blocks, &self.rows);
                 continue;
             }
             for y in 0..output.height {
                 let bits = &mut bits[y * output.width..][..output.width];
-                let map = &map[y * window.stride[0] * output.width..];
-                unite(simd, bits, map, self.map_len, &self.rows);
+                let blocks = blocks.from(y * window.stride[0] * output.width);
+                unite(simd, bits, blocks, &self.rows);
             }
         }
     }
-}
 
-/// Unites neighbouring words, each of the bits of all `sources`. Those of the block lie `len` after
-/// those of the block before.
-#[inline(always)]
-fn unite(simd: impl Simd, words: &mut [u64], blocks: &[u64], len: usize, sources: &[Source]) {
-    match words.len() {
-        16.. => unite_eights::<2>(simd, words, blocks, len, sources),
-        8.. => unite_eights::<1>(simd, words, blocks, len, sources),
-        _ => {
-            for n in 0..words.len() {
-                let mut united = 0;
-                for index in 0..sources.len() {
-                    let Source { place, shift } = sources[index];
-                    let [before, block] = [blocks[n + place], blocks[len + n + place]];
-                    united |= shifted(before, block, shift);
+    /// The same for groups side by side: the first ones of `bitmaps`.
+    #[inline(always)]
+    fn windows_of_groups(
+        &self,
+        simd: impl Simd,
+        scratch: &mut SpreadScratch,
+        bitmaps: &mut [Bitmap],
+    ) {
+        let ConvGeometry { output, window, .. } = self.geometry;
+        let SpreadScratch { map, windows, .. } = scratch;
+        let map = Blocks::new(map, 0, self.map_len);
+        for y in 0..output.height {
+            let line = map.from(y * window.stride[0] * output.width * GROUPS);
+            unite(simd, windows, line, &self.rows);
+            for group in 0..bitmaps.len().min(GROUPS) {
+                let bits = &mut bitmaps[group].block_mut(0)[y * output.width..][..output.width];
+                for x in 0..bits.len() {
+                    bits[x] = windows[x * GROUPS + group];
                 }
-                words[n] = united;
             }
         }
     }
 }
 
-/// `N` times eight words at a time, of which the last may overlap with those before.
+/// Words of a block, and those of the block before, if there is one.
+#[derive(Clone, Copy)]
+struct Blocks<'a> {
+    block: &'a [u64],
+    before: Option<&'a [u64]>,
+}
+
+impl<'a> Blocks<'a> {
+    /// Of block `index` of `words`, which has `len`.
+    #[inline(always)]
+    fn new(words: &'a [u64], index: usize, len: usize) -> Self {
+        let before = match index {
+            0 => None,
+            _ => Some(&words[(index - 1) * len..][..len]),
+        };
+        Self { block: &words[index * len..][..len], before }
+    }
+
+    /// Those from `first` on.
+    #[inline(always)]
+    fn from(self, first: usize) -> Self {
+        let before = match self.before {
+            None => None,
+            Some(before) => Some(&before[first..]),
+        };
+        Self { block: &self.block[first..], before }
+    }
+}
+
+/// Unites neighbouring words, each of the bits of all `sources`.
+#[inline(always)]
+fn unite(simd: impl Simd, words: &mut [u64], blocks: Blocks<'_>, sources: &[Source]) {
+    if words.len() < 8 {
+        return unite_few(words, blocks, sources);
+    }
+    let mut index = 0;
+    while index < sources.len() {
+        let (rest, keep) = (&sources[index..], index > 0);
+        index += match rest.len() {
+            7.. => unite_eights::<7>(simd, words, blocks, rest, keep),
+            5.. => unite_eights::<5>(simd, words, blocks, rest, keep),
+            3.. => unite_eights::<3>(simd, words, blocks, rest, keep),
+            _ => unite_eights::<1>(simd, words, blocks, rest, keep),
+        };
+    }
+}
+
+/// Fewer than eight words.
+#[inline(always)]
+fn unite_few(words: &mut [u64], blocks: Blocks<'_>, sources: &[Source]) {
+    for n in 0..words.len() {
+        let mut united = 0;
+        for index in 0..sources.len() {
+            let Source { place, shift } = sources[index];
+            let before = match blocks.before {
+                None => 0,
+                Some(before) => before[n + place],
+            };
+            united |= shifted(before, blocks.block[n + place], shift);
+        }
+        words[n] = united;
+    }
+}
+
+/// The first `N` of `sources`, with what the words are if `keep`: eight at a time, of which the last
+/// may overlap with those before. Returns `N`.
 #[inline(always)]
 fn unite_eights<const N: usize>(
     simd: impl Simd,
     words: &mut [u64],
-    blocks: &[u64],
-    len: usize,
+    blocks: Blocks<'_>,
     sources: &[Source],
-) {
+    keep: bool,
+) -> usize {
+    let len = words.len();
+    let (mut places, mut shifts) = ([0; N], [0; N]);
+    for index in 0..N {
+        (places[index], shifts[index]) = (sources[index].place, sources[index].shift & 63);
+    }
+    let mut block = [blocks.block; N];
+    for index in 0..N {
+        block[index] = &blocks.block[places[index]..][..len];
+    }
+    let mut before = block;
+    if let Some(words) = blocks.before {
+        for index in 0..N {
+            before[index] = &words[places[index]..][..len];
+        }
+    }
     let mut first = 0;
-    while first < words.len() {
-        first = first.min(words.len() - 8 * N);
-        let mut united = [[0; 8]; N];
-        for index in 0..sources.len() {
-            let Source { place, shift } = sources[index];
-            let before = blocks[first + place..][..8 * N].as_chunks::<8>().0;
-            let block = blocks[len + first + place..][..8 * N].as_chunks::<8>().0;
-            for part in 0..N {
-                let bits = simd.shifted(&before[part], &block[part], shift);
+    while first < len {
+        first = first.min(len - 8);
+        let mut united = [0; 8];
+        if keep {
+            let words = &words[first..][..8];
+            for n in 0..8 {
+                united[n] = words[n];
+            }
+        }
+        for index in 0..N {
+            let block = eight(block[index], first);
+            if blocks.before.is_some() {
+                let bits = simd.shifted(eight(before[index], first), block, shifts[index]);
                 for n in 0..8 {
-                    united[part][n] |= bits[n];
+                    united[n] |= bits[n];
+                }
+            } else {
+                for n in 0..8 {
+                    united[n] |= block[n] << shifts[index];
                 }
             }
         }
-        let words = &mut words[first..][..8 * N];
-        for part in 0..N {
-            for n in 0..8 {
-                words[8 * part + n] = united[part][n];
-            }
+        let words = &mut words[first..][..8];
+        for n in 0..8 {
+            words[n] = united[n];
         }
-        first += 8 * N;
+        first += 8;
     }
+    N
+}
+
+/// Eight words from `first` on.
+#[inline(always)]
+fn eight(words: &[u64], first: usize) -> &[u64; 8] {
+    &words[first..][..8].as_chunks::<8>().0[0]
 }
 
 /// The bits from `at` on, a word for each.

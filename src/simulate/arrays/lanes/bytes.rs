@@ -6,7 +6,7 @@
 use crate::hardware::{Lanes, SyncGroup};
 use crate::kernels::{Bytes, Simd};
 use crate::simulate::arrays::lanes::masks::{Chunk, PART};
-use crate::simulate::arrays::lanes::{Sizes, chunk_cycles, chunks, lookahead};
+use crate::simulate::arrays::lanes::{Sizes, chunk_cycles, lookahead};
 use crate::tensor::Bitmap;
 
 /// Memory of this path, to be reused from layer to layer.
@@ -14,9 +14,8 @@ use crate::tensor::Bitmap;
 pub(super) struct ByteScratch {
     masks: ByteMasks,
     columns: Vec<[[u32; PART]; 2]>,
-    backlog: Vec<Bytes>,
     least: Vec<Bytes>,
-    finished: Vec<u64>,
+    unit: Unit,
 }
 
 /// Whether the array is one that this path is for: chunks of at most two bytes, a multiplier an
@@ -96,14 +95,9 @@ pub(super) fn array_cycles(
     let (rows, columns) = (lanes.rows.min(sizes.pixels), lanes.columns.min(sizes.channels));
     let (row_parts, column_parts) = (rows.div_ceil(PART), columns.div_ceil(PART));
     let fours = rows.div_ceil(4);
-    let [chunks, _] = chunks(lanes, sizes);
     let empty = lanes.empty_chunk_cycles as u8;
-    let ByteScratch { masks, columns: wide, backlog, least, finished } = scratch;
-    backlog.clear();
-    backlog.resize(fours * column_parts, [0; 64]);
-    finished.clear();
-    finished.resize(lookahead(lanes, sizes), 0);
-    let (mut sent, mut wait, mut slot, mut slowest) = (0_u64, 0, 0, 0);
+    let ByteScratch { masks, columns: wide, least, unit } = scratch;
+    unit.reset(fours * column_parts, lookahead(lanes, sizes));
     for (map, weights) in activations.iter().zip(weights) {
         masks.fill(map, lanes.chunk, rows);
         for channel_tile in 0..sizes.channels.div_ceil(columns) {
@@ -112,23 +106,120 @@ pub(super) fn array_cycles(
             let mut first_pixel = 0;
             while first_pixel < sizes.pixels {
                 let used_rows = rows.min(sizes.pixels - first_pixel);
-                let pixels = masks.tile(first_pixel / rows);
                 least_cycles(least, [used_rows, used_columns], [fours, column_parts], empty);
-                for chunk in 0..chunks {
-                    let next = sent.saturating_add(wait).max(finished[slot]);
-                    let elapsed = (next - sent).min(u8::MAX.into()) as u8;
-                    (sent, wait) = (next, lanes.broadcast_interval);
-                    let pixels = &pixels[chunk * row_parts..][..row_parts];
-                    let channels = &wide[chunk * column_parts..][..column_parts];
-                    slowest = receive(simd, backlog, least, pixels, channels, elapsed);
-                    finished[slot] = sent + u64::from(slowest);
-                    slot = if slot + 1 == finished.len() { 0 } else { slot + 1 };
+                let tile = Tile {
+                    pixels: masks.tile(first_pixel / rows),
+                    channels: wide,
+                    parts: [row_parts, column_parts],
+                    least,
+                };
+                match [fours, column_parts] {
+                    [4, 1] => unit.send_part::<4>(simd, &tile, lanes.broadcast_interval),
+                    [1, 1] => unit.send_part::<1>(simd, &tile, lanes.broadcast_interval),
+                    _ => unit.send(simd, &tile, lanes.broadcast_interval),
                 }
                 first_pixel += rows;
             }
         }
     }
-    (sent + u64::from(slowest)).saturating_add(lanes.drain)
+    (unit.sent + u64::from(unit.slowest)).saturating_add(lanes.drain)
+}
+
+/// Chunk by chunk what the elements of a tile receive.
+struct Tile<'a> {
+    pixels: &'a [[[u8; PART]; 2]],
+    channels: &'a [[[u32; PART]; 2]],
+    /// Parts of the rows and of the columns.
+    parts: [usize; 2],
+    /// The fewest cycles of a chunk by element.
+    least: &'a [Bytes],
+}
+
+/// The array as one sync unit.
+#[derive(Clone, Default, Debug)]
+struct Unit {
+    /// Part of columns by part of columns, four rows by four.
+    backlog: Vec<Bytes>,
+    /// When the last chunk was sent, and whether there was one.
+    sent: u64,
+    started: bool,
+    /// The largest backlog.
+    slowest: u8,
+    /// When the slowest member finished each of the last `lookahead` chunks.
+    finished: Vec<u64>,
+    slot: usize,
+}
+
+impl Unit {
+    fn reset(&mut self, vectors: usize, lookahead: usize) {
+        self.backlog.clear();
+        self.backlog.resize(vectors, [0; 64]);
+        self.finished.clear();
+        self.finished.resize(lookahead, 0);
+        (self.sent, self.started, self.slowest, self.slot) = (0, false, 0, 0);
+    }
+
+    /// Sends the next chunk; how long after the last.
+    #[inline(always)]
+    fn begin(&mut self, interval: u64) -> u8 {
+        let wait = if self.started { interval } else { 0 };
+        let next = self.sent.saturating_add(wait).max(self.finished[self.slot]);
+        let elapsed = (next - self.sent).min(u8::MAX.into()) as u8;
+        (self.sent, self.started) = (next, true);
+        elapsed
+    }
+
+    /// Notes when the chunk is finished.
+    #[inline(always)]
+    fn finish(&mut self, slowest: u8) {
+        self.slowest = slowest;
+        self.finished[self.slot] = self.sent + u64::from(slowest);
+        self.slot = if self.slot + 1 == self.finished.len() { 0 } else { self.slot + 1 };
+    }
+
+    /// The chunks of a tile.
+    #[inline(always)]
+    fn send(&mut self, simd: impl Simd, tile: &Tile<'_>, interval: u64) {
+        let [row_parts, column_parts] = tile.parts;
+        let fours = self.backlog.len() / column_parts;
+        for chunk in 0..tile.channels.len() / column_parts {
+            let elapsed = self.begin(interval);
+            let pixels = &tile.pixels[chunk * row_parts..][..row_parts];
+            let mut slowest = [0; 64];
+            for part in 0..column_parts {
+                let channels = &tile.channels[chunk * column_parts + part];
+                for four in 0..fours {
+                    let (pixels, at) = (&pixels[four / 4], part * fours + four);
+                    let cycles = cycles(simd, pixels, four % 4, channels, &tile.least[at]);
+                    receive(&mut self.backlog[at], &cycles, elapsed, &mut slowest);
+                }
+            }
+            self.finish(largest(&slowest));
+        }
+    }
+
+    /// The same for `FOURS` times four rows, at most four, and one part of columns.
+    #[inline(always)]
+    fn send_part<const FOURS: usize>(&mut self, simd: impl Simd, tile: &Tile<'_>, interval: u64) {
+        let (mut backlog, mut least) = ([[0; 64]; FOURS], [[0; 64]; FOURS]);
+        for four in 0..FOURS {
+            (backlog[four], least[four]) = (self.backlog[four], tile.least[four]);
+        }
+        let channels = tile.channels;
+        let pixels = &tile.pixels[..channels.len()];
+        for chunk in 0..channels.len() {
+            let elapsed = self.begin(interval);
+            let mut slowest = [0; 64];
+            for four in 0..FOURS {
+                let cycles = cycles(simd, &pixels[chunk], four, &channels[chunk], &least[four]);
+                receive(&mut backlog[four], &cycles, elapsed, &mut slowest);
+            }
+            self.finish(largest(&slowest));
+        }
+        for four in 0..FOURS {
+            self.backlog[four] = backlog[four];
+        }
+    }
 }
 
 /// Repeats every byte of the columns' chunks for four rows.
@@ -174,43 +265,45 @@ fn least_cycles(
     }
 }
 
-/// One chunk: `backlog ← max(backlog − elapsed, 0) + cycles`; the largest.
+/// Cycles of a chunk for four rows, the `four`-th of the part, and the columns of a part.
 #[inline(always)]
-fn receive(
+fn cycles(
     simd: impl Simd,
-    backlog: &mut [Bytes],
-    least: &[Bytes],
-    pixels: &[[[u8; PART]; 2]],
-    channels: &[[[u32; PART]; 2]],
-    elapsed: u8,
-) -> u8 {
-    let mut slowest = [0; 64];
-    let fours = backlog.len() / channels.len();
-    for part in 0..channels.len() {
-        let [low_channels, high_channels] = &channels[part];
-        let backlog = &mut backlog[part * fours..][..fours];
-        let least = &least[part * fours..][..fours];
-        for four in 0..backlog.len() {
-            let [low_pixels, high_pixels] = &pixels[four / 4];
-            let low = simd.common(four_bytes(low_pixels, four % 4), low_channels);
-            let high = simd.common(four_bytes(high_pixels, four % 4), high_channels);
-            let (mut state, least) = (backlog[four], &least[four]);
-            for n in 0..64 {
-                state[n] = state[n].saturating_sub(elapsed) + (low[n] + high[n]).max(least[n]);
-                slowest[n] = slowest[n].max(state[n]);
-            }
-            backlog[four] = state;
-        }
-    }
-    let mut largest = 0;
+    pixels: &[[u8; PART]; 2],
+    four: usize,
+    channels: &[[u32; PART]; 2],
+    least: &Bytes,
+) -> Bytes {
+    let low = simd.common(four_bytes(&pixels[0], four), &channels[0]);
+    let mut cycles = simd.common(four_bytes(&pixels[1], four), &channels[1]);
     for n in 0..64 {
-        largest = slowest[n].max(largest);
+        cycles[n] = (low[n] + cycles[n]).max(least[n]);
     }
-    largest
+    cycles
 }
 
 #[inline(always)]
 fn four_bytes(bytes: &[u8; PART], index: usize) -> u32 {
     let b = &bytes[4 * index..][..4];
     u32::from_le_bytes([b[0], b[1], b[2], b[3]])
+}
+
+/// One chunk: `backlog ← max(backlog − elapsed, 0) + cycles`, and the largest so far.
+#[inline(always)]
+fn receive(backlog: &mut Bytes, cycles: &Bytes, elapsed: u8, slowest: &mut Bytes) {
+    let mut state = *backlog;
+    for n in 0..64 {
+        state[n] = state[n].saturating_sub(elapsed) + cycles[n];
+        slowest[n] = slowest[n].max(state[n]);
+    }
+    *backlog = state;
+}
+
+#[inline(always)]
+fn largest(bytes: &Bytes) -> u8 {
+    let mut largest = 0;
+    for n in 0..64 {
+        largest = bytes[n].max(largest);
+    }
+    largest
 }

@@ -140,14 +140,8 @@ impl Line {
             }
             grid.begin_passes();
             for pass in 0..self.repeats[1] {
-                let mut first = 0;
-                while first < self.rows {
-                    let used = self.lanes.min(self.rows - first);
-                    for _ in 0..self.repeats[0] {
-                        grid.send_all(&costs[first..], pitch, used, lanes.broadcast_interval);
-                    }
-                    first += self.lanes;
-                }
+                let tiles = [pitch, self.lanes];
+                grid.send_tiles(costs, tiles, self.repeats[0], lanes.broadcast_interval);
                 let left = self.repeats[1] - pass - 1;
                 if left > 0 && grid.repeat(left) {
                     break;
