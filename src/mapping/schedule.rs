@@ -115,7 +115,9 @@ impl Schedule {
             let count = u128::from(transition.count);
             let transfer = count * u128::from(transition.overlapping);
             let exposed = (transfer * steps).saturating_sub(count * u128::from(compute));
-            exposed.div_ceil(steps) + count * u128::from(transition.serial)
+            // Most often nothing is, and a division takes long.
+            let exposed = if exposed == 0 { 0 } else { exposed.div_ceil(steps) };
+            exposed + count * u128::from(transition.serial)
         });
         u64::try_from(waits.sum::<u128>()).map_or(u64::MAX, |waits| self.ends.saturating_add(waits))
     }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::hardware::Hardware;
-use crate::kernels::PatchScratch;
+use crate::kernels::{PatchScratch, nonzero};
 use crate::mapping::OperandBits;
 use crate::numeric::Draws;
 use crate::quantize::{Baseline, QuantizedNetwork, synthetic_words};
@@ -264,7 +264,10 @@ impl Simulator {
         state: &ImageState,
     ) -> LayerCounts {
         let mut scratch = self.layer_scratch(index);
-        self.counts_of(index, read, state, &mut LanesScratch::default(), scratch.as_mut())
+        let mut counts = LayerCounts::default();
+        let lanes = &mut LanesScratch::default();
+        self.add_counts(index, read, state, lanes, scratch.as_mut(), &mut counts);
+        counts
     }
 
     /// Adds the cost of all layers for the image in `scratch`.
@@ -275,24 +278,25 @@ impl Simulator {
         let Scratch { image, layers, counts, .. } = scratch;
         let layers = layers.par_iter_mut().zip(counts).enumerate();
         layers.for_each_init(LanesScratch::default, |lanes, (index, (layer, counts))| {
-            *counts += &self.counts_of(index, None, image, lanes, layer.as_mut());
+            self.add_counts(index, None, image, lanes, layer.as_mut(), counts);
         });
     }
 
     /// Adds the cost of layer `index` for the image in `scratch`.
     fn count(&self, index: usize, read: Option<&Words>, scratch: &mut Scratch) {
         let Scratch { image, lanes, layers, counts, .. } = scratch;
-        counts[index] += &self.counts_of(index, read, image, lanes, layers[index].as_mut());
+        self.add_counts(index, read, image, lanes, layers[index].as_mut(), &mut counts[index]);
     }
 
-    fn counts_of(
+    fn add_counts(
         &self,
         index: usize,
         read: Option<&Words>,
         image: &ImageState,
         lanes: &mut LanesScratch,
         scratch: Option<&mut LayerScratch>,
-    ) -> LayerCounts {
+        sum: &mut LayerCounts,
+    ) {
         let layer = &self.words.layers()[index];
         let operands = self.words.operands(index, image);
         let recast = layer.mac().is_some_and(|mac| mac.recasts());
@@ -309,11 +313,11 @@ impl Simulator {
                     }
                     None => &[],
                 };
-                model.count(bitmaps, words.nonzero() as u64, lanes)
+                *sum += &model.count(bitmaps, nonzero(words), lanes);
             }
             (Model::Vector(model), _, _) => {
-                let nonzero = layer.inputs().iter().map(|&i| image.words(i).nonzero() as u64).sum();
-                model.count(nonzero)
+                let of_input = |&input: &usize| nonzero(image.words(input));
+                model.add(layer.inputs().iter().map(of_input).sum(), sum);
             }
             (Model::Array(_), _, _) => unreachable!("an array's layer has operands"),
         }

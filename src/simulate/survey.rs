@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::hardware::{Hardware, Operand, ZeroHandling};
-use crate::kernels::{PatchScratch, SiteEvents};
+use crate::kernels::{PatchScratch, SiteEvents, nonzero};
 use crate::mapping::{Accesses, Buffers, LayerProblem, Mapping, OperandBits};
 use crate::network::float;
 use crate::numeric::Draws;
@@ -271,8 +271,8 @@ impl<'a> Survey<'a> {
         let layer = &self.words.layers()[index];
         let Scratch { state, patches } = scratch;
         let (Some(mac), Some(patches)) = (layer.mac(), &mut patches[index]) else {
-            let nonzero = layer.inputs().iter().map(|&i| state.words(i).nonzero() as u64).sum();
-            return (Vec::new(), nonzero);
+            let of_input = |&input: &usize| nonzero(state.words(input));
+            return (Vec::new(), layer.inputs().iter().map(of_input).sum());
         };
         let operands = self.words.operands(index, state);
         let Some(words) = read.filter(|_| !mac.recasts()).or(operands) else {
@@ -286,7 +286,7 @@ impl<'a> Survey<'a> {
         } else {
             Vec::new()
         };
-        (bitmaps, words.nonzero() as u64)
+        (bitmaps, nonzero(words))
     }
 
     fn run_arrays(&self, images: &[ImageMaps], surveyed: &mut Surveyed) {

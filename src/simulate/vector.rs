@@ -135,9 +135,15 @@ impl VectorModel {
 
     /// Counts one image whose inputs have `nonzero` nonzero words. Everything but the sites.
     pub fn count(&self, nonzero: u64) -> LayerCounts {
-        let mut counts = self.counts.clone();
-        counts.activations.nonzero = nonzero;
+        let mut counts = LayerCounts::default();
+        self.add(nonzero, &mut counts);
         counts
+    }
+
+    /// Adds the same to `sum`.
+    pub fn add(&self, nonzero: u64, sum: &mut LayerCounts) {
+        *sum += &self.counts;
+        sum.activations.nonzero += nonzero;
     }
 }
 

@@ -1,19 +1,18 @@
 //! Nonzero bitmaps: one bit per operand of a reduction.
 
-/// A matrix of bits, each row padded to whole 64-bit blocks; padding bits are zero.
+/// A matrix of bits, each row padded to whole 64-bit blocks; padding bits are zero. The same block
+/// of all rows lies together, so that neighbouring rows fill a vector.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Bitmap {
     rows: usize,
     columns: usize,
-    blocks: usize,
     bits: Vec<u64>,
 }
 
 impl Bitmap {
     /// All bits zero.
     pub fn zeros(rows: usize, columns: usize) -> Self {
-        let blocks = columns.div_ceil(64);
-        Self { rows, columns, blocks, bits: vec![0; rows * blocks] }
+        Self { rows, columns, bits: vec![0; rows * columns.div_ceil(64)] }
     }
 
     /// Number of rows.
@@ -28,42 +27,36 @@ impl Bitmap {
         self.columns
     }
 
-    /// The blocks of a row; bit `k % 64` of block `k / 64` is column `k`.
-    #[inline]
-    pub fn row(&self, row: usize) -> &[u64] {
-        &self.bits[row * self.blocks..][..self.blocks]
-    }
-
-    /// The blocks of a row, to be filled; padding bits must stay zero.
-    #[inline]
-    pub fn row_mut(&mut self, row: usize) -> &mut [u64] {
-        &mut self.bits[row * self.blocks..][..self.blocks]
-    }
-
     /// Blocks of a row.
     #[inline]
     pub fn blocks(&self) -> usize {
-        self.blocks
+        self.columns.div_ceil(64)
     }
 
-    /// The blocks of all rows.
+    /// A block of every row; bit `k % 64` of block `k / 64` is column `k`.
     #[inline]
-    pub fn bits(&self) -> &[u64] {
-        &self.bits
+    pub fn block(&self, block: usize) -> &[u64] {
+        &self.bits[block * self.rows..][..self.rows]
+    }
+
+    /// A block of every row, to be filled; padding bits must stay zero.
+    #[inline]
+    pub fn block_mut(&mut self, block: usize) -> &mut [u64] {
+        &mut self.bits[block * self.rows..][..self.rows]
     }
 
     /// The bit at (row, column).
     pub fn get(&self, row: usize, column: usize) -> bool {
-        self.row(row)[column / 64] >> (column % 64) & 1 == 1
+        self.block(column / 64)[row] >> (column % 64) & 1 == 1
     }
 
     /// Sets the bit at (row, column).
     pub fn set(&mut self, row: usize, column: usize) {
-        self.row_mut(row)[column / 64] |= 1 << (column % 64);
+        self.block_mut(column / 64)[row] |= 1 << (column % 64);
     }
 
     /// Number of one bits.
-    #[inline]
+    #[inline(always)]
     pub fn ones(&self) -> u64 {
         let mut ones = 0;
         for block in 0..self.bits.len() {

@@ -2,10 +2,10 @@
 
 use super::avx2::Avx2;
 use super::operand::{
-    Halves, LANES, Operand, PIXELS, Simd, StepRange, Sums, VECTORS, Vector, Work,
+    Bytes, Halves, LANES, Operand, PIXELS, Simd, StepRange, Sums, VECTORS, Vector, Work,
 };
 
-/// Proof that the processor has AVX-512 F, BW, DQ, VL, VNNI, BITALG and VPOPCNTDQ.
+/// Proof that the processor has AVX-512 F, BW, DQ, VL, VNNI, VBMI2, BITALG and VPOPCNTDQ.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Avx512(Avx2);
 
@@ -19,6 +19,7 @@ impl Avx512 {
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512vnni")
+            && is_x86_feature_detected!("avx512vbmi2")
             && is_x86_feature_detected!("avx512bitalg")
             && is_x86_feature_detected!("avx512vpopcntdq")
         {
@@ -44,7 +45,7 @@ impl Avx512 {
     pub fn run(self, work: impl Work) {
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2,bmi2,popcnt,fma,avx512f,avx512bw,avx512dq,avx512vl")]
-        #[target_feature(enable = "avx512vnni,avx512bitalg,avx512vpopcntdq")]
+        #[target_feature(enable = "avx512vnni,avx512vbmi2,avx512bitalg,avx512vpopcntdq")]
         fn run(simd: Avx512, work: impl Work) {
             work.run(simd);
         }
@@ -117,6 +118,42 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn common(self, word: u32, words: &[u32; LANES]) -> Bytes {
+        #[cfg(target_arch = "x86_64")]
+        #[allow(unsafe_code)]
+        // SAFETY: the token exists only if the processor has AVX-512 F and BITALG.
+        unsafe {
+            x86::common(word, words)
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        super::portable::Portable.common(word, words)
+    }
+
+    #[inline(always)]
+    fn shifted(self, before: &[u64; 8], words: &[u64; 8], shift: u32) -> [u64; 8] {
+        #[cfg(target_arch = "x86_64")]
+        #[allow(unsafe_code)]
+        // SAFETY: the token exists only if the processor has AVX-512 F and VBMI2.
+        unsafe {
+            x86::shifted(before, words, shift)
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        super::portable::Portable.shifted(before, words, shift)
+    }
+
+    #[inline(always)]
+    fn nonzero(self, bytes: &Bytes) -> u64 {
+        #[cfg(target_arch = "x86_64")]
+        #[allow(unsafe_code)]
+        // SAFETY: the token exists only if the processor has AVX-512 BW.
+        unsafe {
+            x86::nonzero(bytes)
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        super::portable::Portable.nonzero(bytes)
+    }
+
+    #[inline(always)]
     fn differing(self, a: &Vector, b: &Vector) -> u32 {
         #[cfg(target_arch = "x86_64")]
         #[allow(unsafe_code)]
@@ -165,7 +202,7 @@ mod x86 {
     use std::arch::x86_64::*;
 
     use crate::kernels::dot::operand::{
-        FAR, Halves, LANES, Operand, PIXELS, Sums, VECTORS, Vector,
+        Bytes, FAR, Halves, LANES, Operand, PIXELS, Sums, VECTORS, Vector,
     };
 
     #[target_feature(enable = "avx512f")]
@@ -207,6 +244,48 @@ mod x86 {
             _mm512_storeu_si512(rounded.as_mut_ptr().cast(), words);
         }
         rounded
+    }
+
+    /// Ones by byte of `word` and each of `words`.
+    #[target_feature(enable = "avx512f,avx512bw,avx512bitalg")]
+    #[inline]
+    #[allow(unsafe_code)]
+    pub fn common(word: u32, words: &[u32; LANES]) -> Bytes {
+        let mut bytes = [0; 4 * LANES];
+        // SAFETY: sixty-four bytes are read and written.
+        unsafe {
+            let words = _mm512_loadu_si512(words.as_ptr().cast());
+            let common = _mm512_and_si512(_mm512_set1_epi32(word as i32), words);
+            _mm512_storeu_si512(bytes.as_mut_ptr().cast(), _mm512_popcnt_epi8(common));
+        }
+        bytes
+    }
+
+    /// `words` shifted left across those of `before`, by up to 63 bits.
+    #[target_feature(enable = "avx512f,avx512vbmi2")]
+    #[inline]
+    #[allow(unsafe_code)]
+    pub fn shifted(before: &[u64; 8], words: &[u64; 8], shift: u32) -> [u64; 8] {
+        let mut bits = [0; 8];
+        // SAFETY: eight words of eight bytes are read and written.
+        unsafe {
+            let before = _mm512_loadu_si512(before.as_ptr().cast());
+            let words = _mm512_loadu_si512(words.as_ptr().cast());
+            let shift = _mm512_set1_epi64(shift.into());
+            let shifted = _mm512_shldv_epi64(words, before, shift);
+            _mm512_storeu_si512(bits.as_mut_ptr().cast(), shifted);
+        }
+        bits
+    }
+
+    /// Bytes that are not zero.
+    #[target_feature(enable = "avx512f,avx512bw")]
+    #[inline]
+    #[allow(unsafe_code)]
+    pub fn nonzero(bytes: &Bytes) -> u64 {
+        // SAFETY: sixty-four bytes are read.
+        let bytes = unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) };
+        _mm512_test_epi8_mask(bytes, bytes)
     }
 
     /// Number of ones of each word.

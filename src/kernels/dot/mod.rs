@@ -13,10 +13,10 @@ mod pack;
 mod portable;
 
 pub(crate) use operand::{
-    FAR, Halves, LANES, Operand, PIXELS, Simd, StepRange, Steps, Sums, Vector, Work, nearest,
+    Bytes, FAR, Halves, LANES, Operand, PIXELS, Simd, StepRange, Steps, Sums, Vector, Work,
+    nearest, shifted,
 };
 pub(crate) use pack::{Blocks, Gather, Packed};
-pub(crate) use portable::Portable;
 
 /// An operand type and the type that holds a sum of its products.
 pub(crate) trait Element: Copy + Default + PartialEq + Send + Sync + 'static {

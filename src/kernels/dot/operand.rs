@@ -23,6 +23,9 @@ pub(crate) type Vector = [i32; LANES];
 /// 16-bit words of as many lanes.
 pub(crate) type Halves = [u16; LANES];
 
+/// Bytes of as many lanes, four each.
+pub(crate) type Bytes = [u8; 4 * LANES];
+
 /// The sums of a tile: pixel by pixel, vector by vector.
 #[derive(Clone, Copy, Default, Debug)]
 #[repr(align(64))]
@@ -186,6 +189,46 @@ pub(crate) trait Simd: Copy {
         words
     }
 
+    /// Number of ones that each byte of each of `words` has in common with that of `word`.
+    #[inline(always)]
+    fn common(self, word: u32, words: &[u32; LANES]) -> Bytes {
+        let mut bytes = [0; 4 * LANES];
+        for n in 0..LANES {
+            let bits = word & words[n];
+            let pairs = bits - (bits >> 1 & 0x5555_5555);
+            let nibbles = (pairs & 0x3333_3333) + (pairs >> 2 & 0x3333_3333);
+            let ones = ((nibbles + (nibbles >> 4)) & 0x0f0f_0f0f).to_le_bytes();
+            for byte in 0..4 {
+                bytes[4 * n + byte] = ones[byte];
+            }
+        }
+        bytes
+    }
+
+    /// Each of `words` shifted left by up to 63 bits, which come from the top of that of `before`.
+    #[inline(always)]
+    fn shifted(self, before: &[u64; 8], words: &[u64; 8], shift: u32) -> [u64; 8] {
+        let mut bits = [0; 8];
+        for n in 0..8 {
+            bits[n] = shifted(before[n], words[n], shift);
+        }
+        bits
+    }
+
+    /// Bit n is one where byte n, 0 or 1, is.
+    #[inline(always)]
+    fn nonzero(self, bytes: &Bytes) -> u64 {
+        /// Brings bit 0 of byte i to bit i of the last byte.
+        const GATHER: u64 = 0x0102_0408_1020_4080;
+        let mut bits = 0;
+        for byte in 0..8 {
+            let b = &bytes[8 * byte..][..8];
+            let flags = u64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);
+            bits |= (flags.wrapping_mul(GATHER) >> 56) << (8 * byte);
+        }
+        bits
+    }
+
     /// Number of lanes that differ.
     #[inline(always)]
     fn differing(self, a: &Vector, b: &Vector) -> u32 {
@@ -228,6 +271,13 @@ pub(crate) trait Simd: Copy {
         }
         deposited
     }
+}
+
+/// `word` shifted left by up to 63 bits, which come from the top of `before`.
+#[inline(always)]
+pub(crate) fn shifted(before: u64, word: u64, shift: u32) -> u64 {
+    let shift = shift & 63;
+    word << shift | before >> 1 >> (63 - shift)
 }
 
 /// Beyond any word that a float requantizer's lanes give.
@@ -298,6 +348,22 @@ mod tests {
                 // does 0; 5 and 11 stay one.
                 assert_eq!(simd.vanished(&before, &after), 6);
                 assert_eq!(simd.differing(&before, &after), 16 - 4);
+                // Bytes 0x01, 0x03, 0x07 and 0xff of all ones, and of every other bit.
+                let ones =
+                    simd.common(0xff07_0301, &std::array::from_fn(|n| [!0, 0x5555_5555][n % 2]));
+                assert_eq!(ones, std::array::from_fn(|n| [1, 2, 3, 8, 1, 1, 2, 4][n % 8]));
+                let set = |n: usize| n % 3 == 0 || n > 60;
+                let bits = simd.nonzero(&std::array::from_fn(|n| set(n).into()));
+                assert!((0..64).all(|n| (bits >> n & 1 == 1) == set(n)), "{bits:x}");
+                // A byte more and a byte less for each word.
+                let words = std::array::from_fn(|n| 0x0123_4567_89ab_cdef + n as u64);
+                let before = [0xf0e1_0000_0000_0000; 8];
+                assert_eq!(simd.shifted(&before, &words, 0), words);
+                let expected = std::array::from_fn(|n| 0x2345_6789_abcd_eff0 + ((n as u64) << 8));
+                assert_eq!(simd.shifted(&before, &words, 8), expected);
+                let expected =
+                    std::array::from_fn(|n| 0x7870_8000_0000_0000 | (n as u64 + 1) << 63);
+                assert_eq!(simd.shifted(&before, &words, 63), expected);
             }
         }
         InstructionSet::available().into_iter().for_each(|set| set.run(Lanes));

@@ -2,11 +2,14 @@
 
 mod gather;
 mod map;
+mod spread;
 
 use gather::Gather;
 pub(crate) use map::PaddedMap;
+use spread::{Spread, SpreadScratch};
 
 use crate::error::Result;
+use crate::kernels::dot::{Simd, Work};
 use crate::kernels::{AccumulationOrder, InstructionSet};
 use crate::tensor::{Bitmap, ConvGeometry, Words};
 
@@ -16,13 +19,24 @@ use crate::tensor::{Bitmap, ConvGeometry, Words};
 pub struct Patches {
     geometry: ConvGeometry,
     order: Vec<u32>,
-    gather: Gather,
+    way: Way,
 }
 
-/// Memory that [`Patches`] works in, kept from image to image: nonzero bits of the padded map.
+/// How bitmaps are put together.
 #[derive(Clone, Debug)]
-pub struct PatchScratch {
-    nonzero: Vec<u8>,
+enum Way {
+    Spread(Spread),
+    Gather(Gather),
+}
+
+/// Memory that [`Patches`] works in, kept from image to image.
+#[derive(Clone, Debug)]
+pub struct PatchScratch(Memory);
+
+#[derive(Clone, Debug)]
+enum Memory {
+    Spread(SpreadScratch),
+    Gather(Vec<u8>),
 }
 
 impl Patches {
@@ -31,7 +45,11 @@ impl Patches {
         let map = PaddedMap::new(geometry)?;
         let [kh, kw] = geometry.window.kernel;
         let order = order.reduction(geometry.group_inputs(), kh, kw);
-        Ok(Self { geometry: *geometry, gather: Gather::new(geometry, map, &order), order })
+        let way = match Spread::new(geometry, &order) {
+            Some(spread) => Way::Spread(spread),
+            None => Way::Gather(Gather::new(geometry, map, &order)),
+        };
+        Ok(Self { geometry: *geometry, order, way })
     }
 
     /// The canonical reduction index of each accumulation step.
@@ -41,7 +59,10 @@ impl Patches {
 
     /// Memory for [`activation_bitmaps`](Self::activation_bitmaps).
     pub fn scratch(&self) -> PatchScratch {
-        PatchScratch { nonzero: vec![0; self.gather.bytes()] }
+        PatchScratch(match &self.way {
+            Way::Spread(spread) => Memory::Spread(spread.scratch()),
+            Way::Gather(gather) => Memory::Gather(gather.scratch()),
+        })
     }
 
     /// Empty bitmaps for [`activation_bitmaps`](Self::activation_bitmaps), one per group.
@@ -68,7 +89,7 @@ impl Patches {
         scratch: &mut PatchScratch,
         bitmaps: &mut [Bitmap],
     ) {
-        self.gather.run(simd, input, &mut scratch.nonzero, bitmaps);
+        simd.run(Image { way: &self.way, input, memory: &mut scratch.0, bitmaps });
     }
 
     /// Marks the nonzero weights: bit k of row n of group g is the weight of the group's output
@@ -87,6 +108,29 @@ impl Patches {
     }
 }
 
+/// One image, as work to be compiled per instruction set.
+struct Image<'a> {
+    way: &'a Way,
+    input: &'a Words,
+    memory: &'a mut Memory,
+    bitmaps: &'a mut [Bitmap],
+}
+
+impl Work for Image<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        match (self.way, self.memory) {
+            (Way::Spread(spread), Memory::Spread(memory)) => {
+                spread.run(simd, self.input, memory, self.bitmaps);
+            }
+            (Way::Gather(gather), Memory::Gather(memory)) => {
+                gather.run(simd, self.input, memory, self.bitmaps);
+            }
+            _ => unreachable!("the memory of other patches"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -94,22 +138,46 @@ mod tests {
     use super::*;
     use crate::kernels::reference::operands;
     use crate::kernels::testing::{geometries, orders, s, words};
+    use crate::tensor::{Shape, Window};
 
-    proptest! {
-        /// Bit by bit against the operands of the plain loop.
-        #[test]
-        fn bitmaps_mark_the_operands_of_the_loop(
-            (geometry, order, weights, input) in (geometries(), orders()).prop_flat_map(|(g, o)| {
-                (Just(g), Just(o), words(s(4, 0), g.weights()), words(s(4, 0), g.input.len()))
-            })
-        ) {
-            let patches = Patches::new(&geometry, &order).expect("a consistent geometry");
+    /// Layers whose rows of pixels fill several vectors and whose reductions fill several blocks.
+    fn wide_geometries() -> impl Strategy<Value = ConvGeometry> {
+        let channels = prop_oneof![(Just(1_usize), 1_usize..=70), (1_usize..=12, Just(1))];
+        let window = (1_usize..=5, 1_usize..=3, 0_usize..=2, 1_usize..=2);
+        (channels, window, 9_usize..=40).prop_map(
+            |((groups, inputs), (kernel, stride, padding, dilation), width)| {
+                let window = Window {
+                    kernel: [1 + kernel / 2, kernel],
+                    stride: [1 + stride / 2, stride],
+                    padding: [padding, 1, 0, padding],
+                    dilation: [1, dilation],
+                };
+                let input = Shape::new(groups * inputs, 5, width);
+                let [rows, columns] = window.output(input).expect("a wide map");
+                let output = Shape::new(groups, rows, columns);
+                ConvGeometry { input, output, window, groups }
+            },
+        )
+    }
+
+    fn layers(
+        geometries: impl Strategy<Value = ConvGeometry>,
+    ) -> impl Strategy<Value = (ConvGeometry, AccumulationOrder, Words, Words)> {
+        (geometries, orders()).prop_flat_map(|(g, o)| {
+            (Just(g), Just(o), words(s(4, 0), g.weights()), words(s(4, 0), g.input.len()))
+        })
+    }
+
+    /// Bit by bit against the operands of the plain loop, whatever the instruction set.
+    fn check((geometry, order, weights, input): (ConvGeometry, AccumulationOrder, Words, Words)) {
+        let patches = Patches::new(&geometry, &order).expect("a consistent geometry");
+        let weight_maps = patches.weight_bitmaps(&weights);
+        for set in InstructionSet::available() {
             let (mut scratch, mut maps) = (patches.scratch(), patches.empty_bitmaps());
             // Whatever an earlier image left must not show.
             let full = Words::from_raw(s(4, 0), (0..input.len()).map(|_| 1));
-            patches.activation_bitmaps(&full, &mut scratch, &mut maps);
-            patches.activation_bitmaps(&input, &mut scratch, &mut maps);
-            let weight_maps = patches.weight_bitmaps(&weights);
+            patches.activation_bitmaps_with(set, &full, &mut scratch, &mut maps);
+            patches.activation_bitmaps_with(set, &input, &mut scratch, &mut maps);
             for channel in 0..geometry.output.channels {
                 let group = channel / geometry.group_outputs();
                 for pixel in 0..geometry.pixels() {
@@ -117,17 +185,28 @@ mod tests {
                     for (step, &k) in patches.order().iter().enumerate() {
                         let (weight, activation) = pairs[k as usize];
                         let row = channel % geometry.group_outputs();
-                        prop_assert_eq!(maps[group].get(pixel, step), activation != 0);
-                        prop_assert_eq!(weight_maps[group].get(row, step), weight != 0);
+                        assert_eq!(maps[group].get(pixel, step), activation != 0);
+                        assert_eq!(weight_maps[group].get(row, step), weight != 0);
                     }
                 }
             }
         }
     }
 
+    proptest! {
+        #[test]
+        fn bitmaps_mark_the_operands_of_the_loop(layer in layers(geometries())) {
+            check(layer);
+        }
+
+        #[test]
+        fn bitmaps_of_wide_maps_do_as_well(layer in layers(wide_geometries())) {
+            check(layer);
+        }
+    }
+
     #[test]
     fn shapes_that_do_not_follow_are_refused() {
-        use crate::tensor::{Shape, Window};
         let good = ConvGeometry {
             input: Shape::new(2, 4, 4),
             output: Shape::new(4, 4, 4),

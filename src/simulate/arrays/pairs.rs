@@ -66,12 +66,17 @@ impl PairCounter {
         if !self.needs_activations() {
             return Pairs { total, activation: total, weight, both: weight };
         }
-        let activation = activations.iter().map(Bitmap::ones).sum::<u64>() * self.channels;
-        let both = if self.by_element.is_empty() {
-            activation
-        } else {
-            activations.iter().zip(&self.by_element).map(|(map, counts)| counts.dot(map)).sum()
-        };
+        let mut activation = 0;
+        for group in 0..activations.len() {
+            activation += activations[group].ones() * self.channels;
+        }
+        let mut both = 0;
+        for group in 0..self.by_element.len() {
+            both += self.by_element[group].dot(&activations[group]);
+        }
+        if self.by_element.is_empty() {
+            both = activation;
+        }
         Pairs { total, activation, weight, both }
     }
 
@@ -117,23 +122,12 @@ impl Planes {
     #[inline(always)]
     fn dot(&self, map: &Bitmap) -> u64 {
         let mut sum = 0;
-        if map.blocks() == 1 {
-            let bits = map.bits();
-            for digit in 0..self.0.rows() {
-                let (plane, mut pairs) = (self.0.row(digit)[0], 0);
+        for block in 0..map.blocks() {
+            let (bits, planes) = (map.block(block), self.0.block(block));
+            for digit in 0..planes.len() {
+                let (plane, mut pairs) = (planes[digit], 0);
                 for row in 0..bits.len() {
                     pairs += u64::from((bits[row] & plane).count_ones());
-                }
-                sum += pairs << digit;
-            }
-            return sum;
-        }
-        for row in 0..map.rows() {
-            let blocks = map.row(row);
-            for digit in 0..self.0.rows() {
-                let (plane, mut pairs) = (self.0.row(digit), 0);
-                for block in 0..blocks.len() {
-                    pairs += u64::from((blocks[block] & plane[block]).count_ones());
                 }
                 sum += pairs << digit;
             }

@@ -19,8 +19,9 @@
 
 use crate::hardware::{Lanes, SyncGroup};
 use crate::kernels::{Halves, Simd};
+use crate::simulate::arrays::lanes::bytes::ByteScratch;
 use crate::simulate::arrays::lanes::grid::{Grid, Sync};
-use crate::simulate::arrays::lanes::masks::Masks;
+use crate::simulate::arrays::lanes::masks::{Chunk, Masks, PART};
 use crate::simulate::arrays::lanes::{Sizes, chunk_cycles, chunks, lookahead};
 use crate::tensor::Bitmap;
 
@@ -30,6 +31,7 @@ pub struct LanesScratch {
     masks: Masks,
     costs: Vec<u16>,
     grid: Grid,
+    pub(super) bytes: ByteScratch,
 }
 
 /// Whether every backlog of [`Grid`] fits its sixteen bits.
@@ -121,53 +123,25 @@ impl Line {
 
     /// Cycles from the bitmaps of the skipped operand by group.
     #[inline(always)]
-    pub(super) fn cycles(
-        &self,
-        simd: impl Simd,
-        lanes: &Lanes,
-        maps: &[Bitmap],
-        scratch: &mut LanesScratch,
-    ) -> u64 {
+    pub(super) fn cycles(&self, lanes: &Lanes, maps: &[Bitmap], scratch: &mut LanesScratch) -> u64 {
         let cost = Cost::new(lanes);
-        let LanesScratch { masks, costs, grid } = scratch;
-        grid.reset(1, self.lanes, self.sync, self.lookahead);
+        let LanesScratch { costs, grid, .. } = scratch;
+        // Elements that are added never have an output.
+        grid.reset(1, self.lanes.next_multiple_of(PART), self.sync, self.lookahead);
+        // Lines are read in whole parts.
+        let pitch = self.rows + PART;
         for map in maps {
-            masks.fill(map, lanes.chunk, self.lanes);
             let chunks = map.columns().div_ceil(lanes.chunk);
-            let tiles = self.rows.div_ceil(self.lanes);
-            costs.clear();
-            costs.resize(tiles * chunks * self.lanes, 0);
-            let pieces = lanes.chunk.div_ceil(16);
-            for tile in 0..tiles {
-                let used = self.lanes.min(self.rows - tile * self.lanes);
-                for chunk in 0..chunks {
-                    let line = &mut costs[(tile * chunks + chunk) * self.lanes..][..used];
-                    let words = masks.words(tile, chunk);
-                    for piece in 0..pieces {
-                        let words = &words[piece * self.lanes..][..used];
-                        let mut first = 0;
-                        while first < used {
-                            let len = PART.min(used - first);
-                            let ones = simd.ones(part(&words[first..][..len]));
-                            for n in 0..len {
-                                line[first + n] += ones[n];
-                            }
-                            first += len;
-                        }
-                    }
-                    cost.apply(line);
-                }
+            costs.resize(chunks * pitch, 0);
+            for chunk in 0..chunks {
+                let costs = &mut costs[chunk * pitch..][..self.rows];
+                Chunk::new(map, chunk, lanes.chunk).ones(costs);
+                cost.apply(costs);
             }
             grid.begin_passes();
             for pass in 0..self.repeats[1] {
-                for tile in 0..tiles {
-                    for _ in 0..self.repeats[0] {
-                        for chunk in tile * chunks..(tile + 1) * chunks {
-                            let line = &costs[chunk * self.lanes..][..self.lanes];
-                            grid.send(line, lanes.broadcast_interval);
-                        }
-                    }
-                }
+                let tiles = [pitch, self.lanes];
+                grid.send_tiles(costs, tiles, self.repeats[0], lanes.broadcast_interval);
                 let left = self.repeats[1] - pass - 1;
                 if left > 0 && grid.repeat(left) {
                     break;
@@ -201,7 +175,7 @@ pub(super) fn both_cycles(
     let pieces = lanes.chunk.div_ceil(16);
     let cost = Cost::new(lanes);
     let whole = cost.round_up == 0;
-    let LanesScratch { masks, costs, grid } = scratch;
+    let LanesScratch { masks, costs, grid, .. } = scratch;
     grid.reset(outer, inner, sync, lookahead(lanes, sizes));
     for (map, weights) in activations.iter().zip(weights) {
         masks.fill(map, lanes.chunk, rows);
@@ -269,9 +243,6 @@ pub(super) fn both_cycles(
     }
     grid.done().saturating_add(lanes.drain)
 }
-
-/// Elements of a line that are worked out together.
-const PART: usize = 16;
 
 /// Cycles of a chunk for neighbours of a line.
 type Costs = Halves;

@@ -1,6 +1,12 @@
 //! The state of the processing elements, kept relative to the chunks that they receive.
 
-#![allow(clippy::needless_range_loop, reason = "plain loops are inlined for any instruction set")]
+#![allow(
+    clippy::needless_range_loop,
+    clippy::manual_memcpy,
+    reason = "plain loops are inlined for any instruction set"
+)]
+
+use crate::simulate::arrays::lanes::masks::PART;
 
 /// Which elements of a grid receive their chunks together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,6 +40,8 @@ pub(super) struct Grid {
     finished: Vec<u64>,
     slot: usize,
     started: bool,
+    /// Costs of a chunk.
+    line: Vec<u16>,
     /// After the last pass.
     state: State,
     earlier: State,
@@ -94,6 +102,85 @@ impl Grid {
             }
         }
         self.finish();
+    }
+
+    /// Sends the chunks of tiles of up to `lanes` of `rows` rows, each tile `repeats` times. The
+    /// costs of the rows for a chunk begin `pitch`, which is [`PART`] more than there are rows, after
+    /// those for the chunk before. Elements without a row have no output.
+    #[inline(always)]
+    pub(super) fn send_tiles(
+        &mut self,
+        costs: &[u16],
+        [pitch, lanes]: [usize; 2],
+        repeats: usize,
+        interval: u64,
+    ) {
+        if self.units() == 1 && self.backlog.len() == PART {
+            return self.send_parts(costs, [pitch, lanes], repeats, interval);
+        }
+        let mut line = std::mem::take(&mut self.line);
+        line.clear();
+        line.resize(self.backlog.len(), 0);
+        for first in (0..pitch - PART).step_by(lanes) {
+            let used = lanes.min(pitch - PART - first);
+            line[used..].fill(0);
+            for _ in 0..repeats {
+                for chunk in 0..costs.len() / pitch {
+                    let costs = &costs[chunk * pitch + first..][..used];
+                    for n in 0..used {
+                        line[n] = costs[n];
+                    }
+                    self.send(&line, interval);
+                }
+            }
+        }
+        self.line = line;
+    }
+
+    /// The same for one unit of a whole part.
+    #[inline(always)]
+    fn send_parts(
+        &mut self,
+        costs: &[u16],
+        [pitch, lanes]: [usize; 2],
+        repeats: usize,
+        interval: u64,
+    ) {
+        let (chunks, rows) = (costs.len() / pitch, pitch - PART);
+        let (mut backlog, mut occupied) = ([0; PART], [0; PART]);
+        for n in 0..PART {
+            backlog[n] = self.backlog[n];
+        }
+        let (mut sent, mut slot, mut slowest) = (self.sent[0], self.slot, self.slowest[0]);
+        let (mut started, mut first) = (self.started, 0);
+        let finished = &mut self.finished[..];
+        while first < rows {
+            let used = lanes.min(rows - first);
+            for n in 0..PART {
+                occupied[n] = if n < used { u16::MAX } else { 0 };
+            }
+            for _ in 0..repeats {
+                for chunk in 0..chunks {
+                    let wait = if started { interval } else { 0 };
+                    let next = sent.saturating_add(wait).max(finished[slot]);
+                    let elapsed = (next - sent).min(u16::MAX.into()) as u16;
+                    (sent, started) = (next, true);
+                    let (line, mut costs) = (&costs[chunk * pitch + first..][..PART], [0; PART]);
+                    for n in 0..PART {
+                        costs[n] = line[n] & occupied[n];
+                    }
+                    slowest = receive(&mut backlog, &costs, elapsed);
+                    finished[slot] = sent + u64::from(slowest);
+                    slot = if slot + 1 == finished.len() { 0 } else { slot + 1 };
+                }
+            }
+            first += lanes;
+        }
+        for n in 0..PART {
+            self.backlog[n] = backlog[n];
+        }
+        (self.sent[0], self.slot, self.slowest[0]) = (sent, slot, slowest);
+        self.started = started;
     }
 
     /// Number of sync units.

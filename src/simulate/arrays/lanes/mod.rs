@@ -4,6 +4,7 @@
 //! The recurrence is that of `docs/cycles.md`; [`reference_cycles`] is its plain form and `fast`
 //! the one that runs.
 
+mod bytes;
 mod fast;
 mod grid;
 mod masks;
@@ -15,12 +16,13 @@ pub use reference::reference_cycles;
 #[cfg(test)]
 mod tests;
 
+use bytes::{ByteMasks, array_cycles, backlog_fits_bytes};
 use fast::{Line, backlog_fits, both_cycles, cut};
-use masks::Masks;
+use masks::{Masks, PART};
 
 use crate::error::{Error, Result};
 use crate::hardware::{Lanes, Operand, SyncGroup, ZeroHandling, Zeros};
-use crate::kernels::{Portable, Simd};
+use crate::kernels::Simd;
 use crate::mapping::{Accesses, LayerProblem};
 use crate::simulate::Macs;
 use crate::simulate::arrays::{ArrayCounts, Pairs};
@@ -71,6 +73,8 @@ enum Cycles {
     Activations,
     /// From both operands; the weights' chunks by group.
     Both(Vec<Masks>),
+    /// The same on backlogs of eight bits.
+    Bytes(Vec<ByteMasks>),
     /// From both operands by [`reference_cycles`], as a backlog may exceed sixteen bits.
     Reference(Vec<Bitmap>),
 }
@@ -117,10 +121,15 @@ impl LanesModel {
             Skip { activations: false, weights: true } => {
                 let line = Line::weights(lanes, &sizes);
                 let scratch = &mut LanesScratch::default();
-                Cycles::Fixed(line.cycles(Portable, lanes, weights, scratch))
+                Cycles::Fixed(line.cycles(lanes, weights, scratch))
             }
             _ if wide => Cycles::Reference(weights.to_vec()),
             Skip { activations: true, weights: false } => Cycles::Activations,
+            Skip { activations: true, weights: true } if backlog_fits_bytes(lanes, &sizes) => {
+                let columns = lanes.columns.min(sizes.channels);
+                let cut = |map| ByteMasks::new(map, lanes.chunk, columns);
+                Cycles::Bytes(weights.iter().map(cut).collect())
+            }
             Skip { activations: true, weights: true } => {
                 let columns = lanes.columns.min(sizes.channels);
                 Cycles::Both(weights.iter().map(|map| cut(map, lanes.chunk, columns)).collect())
@@ -155,9 +164,12 @@ impl LanesModel {
         match &self.cycles {
             Cycles::Fixed(cycles) => *cycles,
             Cycles::Activations => {
-                Line::activations(lanes, sizes).cycles(simd, lanes, activations, scratch)
+                Line::activations(lanes, sizes).cycles(lanes, activations, scratch)
             }
             Cycles::Both(weights) => both_cycles(simd, lanes, sizes, activations, weights, scratch),
+            Cycles::Bytes(weights) => {
+                array_cycles(simd, lanes, sizes, activations, weights, &mut scratch.bytes)
+            }
             Cycles::Reference(weights) => {
                 reference_cycles(lanes, self.skip, sizes, activations, weights)
             }
@@ -174,7 +186,7 @@ impl LanesModel {
         macs: Macs,
         scratch: &mut LanesScratch,
     ) -> ArrayCounts {
-        let (buffers, metadata_bits) = self.buffer_bits(activations);
+        let (buffers, metadata_bits) = self.buffer_bits(pairs);
         ArrayCounts {
             cycles: self.cycles(simd, activations, scratch),
             macs,
@@ -190,7 +202,7 @@ impl LanesModel {
     /// the row, one of weights once per column and tile of pixels. An operand that is skipped is
     /// stored with its bitmap: its nonzero words are read, and `chunk` bits of metadata.
     #[inline(always)]
-    fn buffer_bits(&self, activations: &[Bitmap]) -> (Accesses, u64) {
+    fn buffer_bits(&self, pairs: &Pairs) -> (Accesses, u64) {
         let (sizes, bits) = (&self.sizes, &self.problem.bits);
         let [groups, pixels, channels, reduction] =
             [sizes.groups, sizes.pixels, sizes.channels, sizes.reduction].map(|s| s as u64);
@@ -201,7 +213,7 @@ impl LanesModel {
             [pixels, channels].map(|s| groups * s * reduction);
         let mut metadata = 0;
         if self.skip.activations {
-            activation_words = activations.iter().map(Bitmap::ones).sum();
+            activation_words = pairs.activation / channels;
             metadata += groups * pixels * bitmap * channel_tiles;
         }
         if self.skip.weights {
@@ -255,10 +267,11 @@ fn lookahead(lanes: &Lanes, sizes: &Sizes) -> usize {
 
 /// Refuses a look-ahead whose times would take more than 128 MB to remember.
 fn check_lookahead(lanes: &Lanes, sizes: &Sizes) -> Result<()> {
+    // Those of a line are made up to whole vectors.
     let groups = match lanes.sync {
-        SyncGroup::Element => lanes.rows * lanes.columns,
-        SyncGroup::Row => lanes.rows,
-        SyncGroup::Column => lanes.columns,
+        SyncGroup::Element => (lanes.rows * lanes.columns).next_multiple_of(PART),
+        SyncGroup::Row => lanes.rows.next_multiple_of(PART),
+        SyncGroup::Column => lanes.columns.next_multiple_of(PART),
         SyncGroup::Array => 1,
     };
     let most = (1 << 24) / groups.max(1);
