@@ -26,7 +26,7 @@ pub(crate) type Halves = [u16; LANES];
 /// The sums of a tile: pixel by pixel, vector by vector.
 #[derive(Clone, Copy, Default, Debug)]
 #[repr(align(64))]
-pub(crate) struct Sums(pub [[Vector; VECTORS]; PIXELS]);
+pub(crate) struct Sums<A = i32>(pub [[[A; LANES]; VECTORS]; PIXELS]);
 
 /// An activation as it is multiplied: `u8` by `i8`, `i16` by `i16`.
 pub(crate) trait Operand: Copy + Debug + Send + Sync + 'static {
