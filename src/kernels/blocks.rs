@@ -6,7 +6,7 @@
 use crate::kernels::Epilogue;
 use crate::kernels::dot::{InstructionSet, Simd, Work};
 use crate::kernels::events::count;
-use crate::kernels::requantize::{Shift32, narrow, range};
+use crate::kernels::requantize::{Shift, narrow, range};
 use crate::numeric::Events;
 use crate::tensor::{Word, Words, with_words};
 
@@ -16,7 +16,7 @@ pub(crate) const BLOCK: usize = 256;
 /// An epilogue whose results and words fit 32 bits, and which saturates.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BlockEpilogue {
-    shift: Shift32,
+    shift: Shift<i32>,
     floor: i32,
     range: [i32; 2],
     clamp: [i32; 2],
@@ -31,7 +31,7 @@ impl BlockEpilogue {
         }
         let (low, high) = epilogue.clamp.unwrap_or((i64::MIN, i64::MAX));
         Some(Self {
-            shift: Shift32::new(epilogue.cast, frac, largest)?,
+            shift: Shift::<i32>::new(epilogue.cast, frac, largest)?,
             floor: if epilogue.rectifies() { 0 } else { i32::MIN },
             range: range(epilogue.cast).map(narrow),
             clamp: [low, high].map(narrow),

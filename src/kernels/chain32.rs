@@ -7,7 +7,7 @@ use crate::kernels::dot::Element;
 use crate::kernels::lanes::Bias;
 use crate::kernels::narrow::magnitude;
 use crate::kernels::output::LaneSums;
-use crate::kernels::requantize::{Shift32, narrow, range};
+use crate::kernels::requantize::{Shift, narrow, range};
 use crate::numeric::Cast;
 
 /// The casts along the loop.
@@ -47,14 +47,14 @@ pub(crate) struct Links {
 /// A saturating cast.
 #[derive(Clone, Copy, Debug)]
 struct Cast32 {
-    shift: Shift32,
+    shift: Shift<i32>,
     low: i32,
     high: i32,
 }
 
 impl Cast32 {
     fn new(cast: Cast, frac: i32, largest: u128) -> Option<Self> {
-        let shift = Shift32::new(cast, frac, largest).filter(|_| cast.to().bits() <= 31)?;
+        let shift = Shift::<i32>::new(cast, frac, largest).filter(|_| cast.to().bits() <= 31)?;
         let [low, high] = range(cast).map(narrow);
         Some(Self { shift, low, high })
     }

@@ -2,8 +2,8 @@
 //!
 //! Three ways lead to the same words, those of [`crate::kernels::reference`]:
 //!
-//! - exact sums of 32 bits in tiles of pixels × channels, where the weights prove that the
-//!   accumulator never overflows and 32 bits are enough: the path of nearly every layer;
+//! - exact sums in tiles of pixels × channels, where the weights prove that the accumulator never
+//!   overflows: of 32 bits where they are enough, the path of nearly every layer, else of 64;
 //! - exact sums, where no product loses bits and the accumulator is proven not to overflow, by
 //!   the weights or else by the data, or wraps;
 //! - the ordered loop on lanes, for exactly the blocks of output words that need it;
@@ -16,7 +16,7 @@ use crate::kernels::dot::InstructionSet;
 use crate::kernels::elementwise::LARGEST_SHIFT;
 use crate::kernels::lanes::{Buffers, Prepared};
 use crate::kernels::patches::PaddedMap;
-use crate::kernels::proven::Proven;
+use crate::kernels::proven::{Direct, Proven, Wide};
 use crate::kernels::{AccumulationOrder, LayerDraws, Mac, MacSpec, SiteEvents, Style, reference};
 use crate::numeric::{Format, Requantizer};
 use crate::tensor::{ConvGeometry, Word, Words, with_words};
@@ -37,8 +37,10 @@ pub struct MacKernel {
 
 #[derive(Clone, Debug)]
 enum Path {
-    Bytes(Box<Proven<u8>>),
-    Halves(Box<Proven<i16>>),
+    Bytes(Box<Proven<Direct<u8>>>),
+    Halves(Box<Proven<Direct<i16>>>),
+    WideBytes(Box<Proven<Wide<u8>>>),
+    WideHalves(Box<Proven<Wide<i16>>>),
     I16(Box<Prepared<i16>>),
     I32(Box<Prepared<i32>>),
     Reference,
@@ -56,6 +58,8 @@ pub struct MacScratch {
 enum Memory {
     Bytes(Vec<u8>),
     Halves(Vec<i16>),
+    WideBytes((Vec<i16>, Vec<u8>)),
+    WideHalves((Vec<i16>, Vec<i16>)),
     I16(Buffers<i16>),
     I32(Buffers<i32>),
     None,
@@ -121,6 +125,8 @@ impl MacKernel {
         let memory = match &self.path {
             Path::Bytes(proven) => Memory::Bytes(proven.buffer()),
             Path::Halves(proven) => Memory::Halves(proven.buffer()),
+            Path::WideBytes(proven) => Memory::WideBytes(proven.buffer()),
+            Path::WideHalves(proven) => Memory::WideHalves(proven.buffer()),
             Path::I16(prepared) => Memory::I16(prepared.buffers()),
             Path::I32(prepared) => Memory::I32(prepared.buffers()),
             Path::Reference => Memory::None,
@@ -155,6 +161,12 @@ impl MacKernel {
             }
             (Path::Halves(proven), Memory::Halves(map)) => {
                 proven.run(input, output, map, (threads, draws), events);
+            }
+            (Path::WideBytes(proven), Memory::WideBytes(maps)) => {
+                proven.run(input, output, maps, (threads, draws), events);
+            }
+            (Path::WideHalves(proven), Memory::WideHalves(maps)) => {
+                proven.run(input, output, maps, (threads, draws), events);
             }
             (Path::I16(prepared), Memory::I16(buffers)) => {
                 prepared.run(input, output, buffers, (threads, draws), events);
@@ -194,11 +206,18 @@ impl MacKernel {
 impl Path {
     /// The fastest that holds; `reach` are the intervals of the output channels.
     fn new(simd: InstructionSet, mac: &Mac<'_>, map: &PaddedMap, reach: &[Interval]) -> Self {
-        let bytes = || Proven::new(simd, mac, map, reach).filter(|_| simd.has_bytes());
-        if let Some(proven) = bytes() {
+        if simd.has_bytes()
+            && let Some(proven) = Proven::new(simd, mac, map, reach)
+        {
             Self::Bytes(Box::new(proven))
         } else if let Some(proven) = Proven::new(simd, mac, map, reach) {
             Self::Halves(Box::new(proven))
+        } else if simd.has_bytes()
+            && let Some(proven) = Proven::new(simd, mac, map, reach)
+        {
+            Self::WideBytes(Box::new(proven))
+        } else if let Some(proven) = Proven::new(simd, mac, map, reach) {
+            Self::WideHalves(Box::new(proven))
         } else if let Some(prepared) = Prepared::new(simd, mac, map, reach) {
             Self::I16(Box::new(prepared))
         } else if let Some(prepared) = Prepared::new(simd, mac, map, reach) {
@@ -297,24 +316,27 @@ mod tests {
     use crate::numeric::{Cast, Overflow, Rounding};
     use crate::tensor::{Shape, Window};
 
-    /// Two products of a signed byte: 2 · 128 · 128 = 2^15 takes 17 bits.
+    /// Two products of a signed byte, 2 · 128 · 128 = 2^15, take 17 bits; of two words of 16 bits,
+    /// 2 · 2^30 = 2^31, they take 33.
     #[test]
     fn what_is_proven_takes_the_tiles() {
-        let path = |activations: u32, accumulator: u32| {
+        let path = |weights: u32, activations: u32, accumulator: u32| {
             let cast = Cast::new(s(accumulator, 0), Rounding::Floor, Overflow::Saturate);
             let cast = cast.expect("a valid cast");
+            let output = Cast::new(s(16, 0), Rounding::Floor, Overflow::Saturate);
+            let output = output.expect("a valid cast");
             let spec = MacSpec {
                 style: Style::Fused,
                 adder_tree: 1,
-                weights: s(8, 0),
+                weights: s(weights, 0),
                 activations: s(activations, 0),
                 product: cast,
                 accumulator: cast,
-                epilogue: Epilogue::cast(cast),
+                epilogue: Epilogue::cast(output),
             };
             let (input, output) = (Shape::vector(2), Shape::vector(1));
             let geometry = ConvGeometry { input, output, window: Window::POINT, groups: 1 };
-            let weights = Words::from_raw(spec.weights, [-128, -128].into_iter());
+            let weights = Words::from_raw(spec.weights, [spec.weights.min() as i64; 2].into_iter());
             let order = &AccumulationOrder::default();
             let (weights, bias, requantizers) = (&weights, None, &[][..]);
             let range = spec.all_activations();
@@ -324,6 +346,7 @@ mod tests {
                 match kernel.path {
                     Path::Bytes(_) => 8,
                     Path::Halves(_) => 16,
+                    Path::WideBytes(_) | Path::WideHalves(_) => 24,
                     _ => 0,
                 }
             });
@@ -331,9 +354,11 @@ mod tests {
         };
         let bytes =
             InstructionSet::available().into_iter().map(|set| 8 << u32::from(!set.has_bytes()));
-        assert_eq!(path(8, 17), bytes.collect::<Vec<u32>>());
-        assert!(path(9, 18).iter().all(|&bits| bits == 16));
-        assert!(path(8, 16).iter().all(|&bits| bits == 0));
+        assert_eq!(path(8, 8, 17), bytes.collect::<Vec<u32>>());
+        assert!(path(8, 9, 18).iter().all(|&bits| bits == 16));
+        assert!(path(8, 8, 16).iter().all(|&bits| bits == 0));
+        assert!(path(16, 16, 33).iter().all(|&bits| bits == 24));
+        assert!(path(16, 16, 32).iter().all(|&bits| bits == 0));
     }
 
     /// Words of −5..=250 are offset to u8; others of the same nine bits still count.

@@ -1,24 +1,28 @@
-//! From vectors of 32-bit accumulators to output words, counting what happens to them: the three
-//! requantizers on lanes, anything else word by word.
+//! From vectors of accumulators of 32 or 64 bits to output words, counting what happens to them: the
+//! three requantizers on lanes, anything else word by word.
 
 #![allow(clippy::needless_range_loop, reason = "lanes of several arrays are indexed in step")]
 
+mod accumulator;
+
+pub(crate) use accumulator::{Accumulator, Shift};
+
 use crate::kernels::dot::{FAR, LANES, Simd, Sums, Vector};
 use crate::kernels::events::count;
-use crate::kernels::narrow::NarrowCast;
 use crate::kernels::output::{LaneSums, Output};
 use crate::kernels::{LayerDraws, Mac, SiteEvents};
 use crate::numeric::{Cast, Overflow, Requantizer, Scheme};
 use crate::tensor::{Slots, Word, with_slots};
 
-/// The epilogue of a layer whose accumulators never overflow and, like its words, fit 32 bits.
+/// The epilogue of a layer whose accumulators never overflow and fit `A`, and whose words fit 32
+/// bits.
 #[derive(Clone, Debug)]
-pub(crate) struct Requantize {
-    rounding: Rounding,
+pub(crate) struct Requantize<A> {
+    rounding: Rounding<A>,
     /// By vector.
-    ends: Vec<Ends>,
+    ends: Vec<Ends<A>>,
     /// Smallest accumulator that the activation function does not cut off before the cast.
-    floor: i32,
+    floor: A,
     /// Bounds of the activation function, and whether they cut anything off.
     clamp: [i32; 2],
     clamps: bool,
@@ -29,36 +33,40 @@ pub(crate) struct Requantize {
 
 /// Lane by lane what a sum starts with, and the range of the words.
 #[derive(Clone, Copy, Debug)]
-struct Ends {
-    start: Vector,
+struct Ends<A> {
+    start: [A; LANES],
     low: Vector,
     high: Vector,
 }
 
-impl Ends {
-    fn contains_zero(&self) -> bool {
-        self.low.iter().all(|&low| low <= 0) && self.high.iter().all(|&high| high >= 0)
+impl<A: Accumulator> Ends<A> {
+    /// Whether lanes of 32 bits tell what lies outside from what lies inside, and zero lies inside.
+    fn are_told(&self) -> bool {
+        let [low, high] = A::RANGE.map(|end| end.clamp(i32::MIN.into(), i32::MAX.into()) as i32);
+        let wide = i64::from(low) != A::RANGE[0];
+        self.low.iter().all(|&end| end <= 0 && !(wide && end == low))
+            && self.high.iter().all(|&end| end >= 0 && !(wide && end == high))
     }
 }
 
 /// How lanes are rounded, by vector.
 #[derive(Clone, Debug)]
-enum Rounding {
-    Shift(Vec<Shift>),
+enum Rounding<A> {
+    Shift(Vec<Shifts<A>>),
     Multiplier(Vec<Multiplier>),
     Float(Vec<[f32; LANES]>),
     /// Word by word.
     Words,
 }
 
-/// `(value · 2^left + bias) >> right`; see [`Shift32`].
-#[derive(Clone, Copy, Default, Debug)]
-struct Shift {
-    left: Vector,
-    right: Vector,
-    bias: Vector,
-    more_below_zero: Vector,
-    even: Vector,
+/// A [`Shift`] for each lane.
+#[derive(Clone, Copy, Debug)]
+struct Shifts<A> {
+    left: [A; LANES],
+    right: [A; LANES],
+    bias: [A; LANES],
+    more_below_zero: [A; LANES],
+    even: [A; LANES],
 }
 
 /// `value · 2^left · multiplier · 2^(−31 − right)`, rounded as [`Scheme::MultiplierShift`].
@@ -72,17 +80,17 @@ struct Multiplier {
 
 /// What happened to the words of a run; the largest accumulators lane by lane.
 #[derive(Clone, Copy, Default, Debug)]
-pub(crate) struct Tally {
+pub(crate) struct Tally<A: Accumulator> {
     over: u64,
     under: u64,
-    largest: [u32; LANES],
+    largest: [A::Magnitude; LANES],
 }
 
-impl Tally {
+impl<A: Accumulator> Tally<A> {
     /// Adds it to `events` of output words under `overflow`.
     pub fn add_to(&self, events: &mut SiteEvents, overflow: Overflow) {
         count(&mut events.output, overflow, self.over, self.under);
-        let largest = self.largest.iter().copied().max().unwrap_or(0);
+        let largest = self.largest.iter().copied().max().unwrap_or_default();
         events.largest_accumulator = events.largest_accumulator.max(largest.into());
     }
 }
@@ -104,13 +112,13 @@ pub(crate) struct Place {
     pub lanes: usize,
 }
 
-impl Requantize {
+impl<A: Accumulator> Requantize<A> {
     /// The epilogue of `mac`, whose accumulators have a magnitude of at most `largest`. The lanes
     /// of each vector are output channels, or of none; `start` is added to their sums.
     pub fn new(
         mac: &Mac<'_>,
         vectors: &[[Option<usize>; LANES]],
-        start: impl Fn(usize) -> i32,
+        start: impl Fn(usize) -> i64,
         largest: u128,
     ) -> Self {
         let epilogue = &mac.spec.epilogue;
@@ -121,19 +129,19 @@ impl Requantize {
             Some((range, _)) => range,
             None => range(epilogue.cast),
         };
-        let ends: Vec<Ends> = vectors
+        let ends: Vec<Ends<A>> = vectors
             .iter()
             .map(|channels| Ends {
-                start: lanes(channels, 0, &start),
+                start: lanes(channels, A::default(), |channel| A::from_raw(start(channel))),
                 low: lanes(channels, 0, |channel| narrow(range(channel)[0])),
                 high: lanes(channels, 0, |channel| narrow(range(channel)[1])),
             })
             .collect();
         let clamp = [low, high].map(narrow);
-        let clamps = |ends: &Ends| {
+        let clamps = |ends: &Ends<A>| {
             ends.low.iter().any(|&l| l < clamp[0]) || ends.high.iter().any(|&h| h > clamp[1])
         };
-        let rounding = if !ends.iter().all(|ends| ends.contains_zero()) {
+        let rounding = if !ends.iter().all(|ends| ends.are_told()) {
             None
         } else {
             Rounding::new(
@@ -146,7 +154,7 @@ impl Requantize {
         };
         Self {
             rounding: rounding.unwrap_or(Rounding::Words),
-            floor: if epilogue.rectifies() { 0 } else { i32::MIN },
+            floor: A::from_raw(if epilogue.rectifies() { 0 } else { A::RANGE[0] }),
             clamp,
             clamps: ends.iter().any(clamps),
             ends,
@@ -161,39 +169,47 @@ impl Requantize {
         self.overflow
     }
 
-    /// Turns the sums of a vector into its words.
+    /// The words of a vector of sums.
     #[inline(always)]
+    #[allow(clippy::too_many_arguments, reason = "what is read, and all that is written")]
     pub fn apply(
         &self,
         simd: impl Simd,
-        sums: &mut Sums,
+        sums: &Sums<A>,
+        words: &mut Sums,
         place: Place,
         draws: LayerDraws,
-        tally: &mut Tally,
+        tally: &mut Tally<A>,
         events: &mut SiteEvents,
     ) {
         match &self.rounding {
             Rounding::Shift(by_vector) => {
-                let Shift { left, right, bias, more_below_zero, even } = by_vector[place.vector];
-                self.lanes(simd, sums, place, tally, |value| {
+                let Shifts { left, right, bias, more_below_zero, even } = by_vector[place.vector];
+                self.lanes(simd, sums, words, place, tally, |value| {
                     let mut rounded = [0; LANES];
                     for n in 0..LANES {
-                        let bias = bias[n] + ((value[n] >> 31) & more_below_zero[n]);
-                        let odd = (value[n] >> (right[n] & 31)) & even[n];
-                        let sum = (value[n] << (left[n] & 31)).wrapping_add(bias + odd);
-                        rounded[n] = sum >> (right[n] & 31);
+                        let shift = Shift {
+                            left: left[n],
+                            right: right[n],
+                            bias: bias[n],
+                            more_below_zero: more_below_zero[n],
+                            even: even[n],
+                        };
+                        rounded[n] = value[n].shifted(shift).saturated();
                     }
                     (rounded, rounded)
                 });
             }
             Rounding::Multiplier(by_vector) => {
                 let Multiplier { left, multiplier, right, half } = &by_vector[place.vector];
-                self.lanes(simd, sums, place, tally, |value| {
+                self.lanes(simd, sums, words, place, tally, |value| {
                     let (mut rounded, mut marked) = ([0; LANES], [0; LANES]);
                     for n in 0..LANES {
-                        let wide = i64::from(value[n]) << (left[n] & 31);
+                        let held = value[n].saturated();
+                        let wide = i64::from(held) << (left[n] & 31);
                         let shifted = wide.max(i32::MIN.into()).min(i32::MAX.into());
-                        let cut = i32::from(wide != shifted) << 31;
+                        let inside = wide == shifted && i64::from(held) == value[n].raw();
+                        let cut = i32::from(!inside) << 31;
                         let product = i64::from(shifted as i32) * i64::from(multiplier[n]);
                         let high = (product + (1 << 30)) >> 31;
                         let bias =
@@ -206,16 +222,16 @@ impl Requantize {
             }
             Rounding::Float(by_vector) => {
                 let scale = &by_vector[place.vector];
-                self.lanes(simd, sums, place, tally, |value| {
+                self.lanes(simd, sums, words, place, tally, |value| {
                     let mut scaled = [0.0; LANES];
                     for n in 0..LANES {
-                        scaled[n] = value[n] as f32 * scale[n];
+                        scaled[n] = value[n].float() * scale[n];
                     }
                     let rounded = simd.nearest(&scaled);
                     (rounded, rounded)
                 });
             }
-            Rounding::Words => self.word_by_word(sums, place, draws, events),
+            Rounding::Words => self.word_by_word(sums, words, place, draws, events),
         }
     }
 
@@ -225,33 +241,35 @@ impl Requantize {
     fn lanes(
         &self,
         simd: impl Simd,
-        sums: &mut Sums,
+        sums: &Sums<A>,
+        words: &mut Sums,
         place: Place,
-        tally: &mut Tally,
-        round: impl Fn(&Vector) -> (Vector, Vector),
+        tally: &mut Tally<A>,
+        round: impl Fn(&[A; LANES]) -> (Vector, Vector),
     ) {
         let Ends { start, low, high } = self.ends[place.vector];
         let Tally { mut over, mut under, mut largest } = *tally;
         for pixel in 0..place.pixels {
-            let mut value = sums.0[pixel][place.of_tile];
+            let (mut value, mut before) = (sums.0[pixel][place.of_tile], [0; LANES]);
             for n in 0..LANES {
-                value[n] = value[n].wrapping_add(start[n]);
-                largest[n] = largest[n].max(value[n].unsigned_abs());
+                value[n] = value[n].plus(start[n]);
+                largest[n] = largest[n].max(value[n].magnitude());
                 value[n] = value[n].max(self.floor);
+                before[n] = value[n].saturated();
             }
             let (rounded, marked) = round(&value);
-            let mut words = [0; LANES];
+            let mut held = [0; LANES];
             for n in 0..LANES {
-                words[n] = rounded[n].max(low[n]).min(high[n]);
+                held[n] = rounded[n].max(low[n]).min(high[n]);
             }
-            over += u64::from(simd.differing(&words, &marked));
-            under += u64::from(simd.vanished(&value, &marked));
+            over += u64::from(simd.differing(&held, &marked));
+            under += u64::from(simd.vanished(&before, &marked));
             if self.clamps {
                 for n in 0..LANES {
-                    words[n] = words[n].max(self.clamp[0]).min(self.clamp[1]);
+                    held[n] = held[n].max(self.clamp[0]).min(self.clamp[1]);
                 }
             }
-            sums.0[pixel][place.of_tile] = words;
+            words.0[pixel][place.of_tile] = held;
         }
         *tally = Tally { over, under, largest };
     }
@@ -259,32 +277,32 @@ impl Requantize {
     #[inline(never)]
     fn word_by_word(
         &self,
-        sums: &mut Sums,
+        sums: &Sums<A>,
+        words: &mut Sums,
         place: Place,
         draws: LayerDraws,
         events: &mut SiteEvents,
     ) {
         let start = &self.ends[place.vector].start;
         for pixel in 0..place.pixels {
-            let sums = &mut sums.0[pixel][place.of_tile];
             let mut result = LaneSums::<LANES>::new(&[0; LANES]);
             for n in 0..LANES {
-                result.raw[n] = sums[n].wrapping_add(start[n]).into();
+                result.raw[n] = sums.0[pixel][place.of_tile][n].plus(start[n]).raw();
             }
             result.total = result.raw;
             let first = place.first + pixel * self.channels;
             let mut raw = [0; LANES];
             self.output.emit(&result, &mut raw[..place.lanes], first, draws, events);
-            *sums = raw.map(|raw| raw as i32);
+            words.0[pixel][place.of_tile] = raw.map(|raw| raw as i32);
         }
     }
 
     /// Writes the words of a vector to their place among others.
     #[inline(always)]
-    pub fn write(&self, sums: &Sums, place: Place, words: &mut Slots<'_>) {
+    pub fn write(&self, tile: &Sums, place: Place, words: &mut Slots<'_>) {
         with_slots!(words, words => {
             for pixel in 0..place.pixels {
-                let vector = &sums.0[pixel][place.of_tile];
+                let vector = &tile.0[pixel][place.of_tile];
                 let slots = &mut words[place.slot + pixel * self.channels..][..place.lanes];
                 if place.lanes == LANES {
                     let slots = &mut slots[..LANES];
@@ -301,8 +319,8 @@ impl Requantize {
     }
 }
 
-impl Rounding {
-    /// `None` if lanes of 32 bits do not hold what happens inside.
+impl<A: Accumulator> Rounding<A> {
+    /// `None` if lanes do not hold what happens inside.
     fn new(
         cast: Cast,
         vectors: &[[Option<usize>; LANES]],
@@ -313,8 +331,8 @@ impl Rounding {
         let channels = || vectors.iter().flatten().flatten().copied();
         let scheme = |channel| requantizer(channel).map(|requantizer| requantizer.scheme());
         let shift = |channel| match scheme(channel) {
-            None => Some(Shift32::new(cast, frac, largest)?),
-            Some(Scheme::Shift { acc_frac, output }) => Shift32::new(output, acc_frac, largest),
+            None => A::shift(cast, frac, largest),
+            Some(Scheme::Shift { acc_frac, output }) => A::shift(output, acc_frac, largest),
             Some(_) => None,
         };
         let multiplier = |channel| match scheme(channel) {
@@ -334,12 +352,17 @@ impl Rounding {
             return Some(Self::Shift(
                 vectors
                     .iter()
-                    .map(|channels| Shift {
-                        left: lanes(channels, 0, |c| shift(c).left),
-                        right: lanes(channels, 0, |c| shift(c).right),
-                        bias: lanes(channels, 0, |c| shift(c).bias),
-                        more_below_zero: lanes(channels, 0, |c| shift(c).more_below_zero),
-                        even: lanes(channels, 0, |c| shift(c).even),
+                    .map(|channels| {
+                        let part = |part: fn(Shift<A>) -> A| {
+                            lanes(channels, A::default(), |channel| part(shift(channel)))
+                        };
+                        Shifts {
+                            left: part(|shift| shift.left),
+                            right: part(|shift| shift.right),
+                            bias: part(|shift| shift.bias),
+                            more_below_zero: part(|shift| shift.more_below_zero),
+                            even: part(|shift| shift.even),
+                        }
                     })
                     .collect(),
             ));
@@ -369,52 +392,6 @@ impl Rounding {
             ));
         }
         None
-    }
-}
-
-/// A saturating [`NarrowCast`] on 32 bits, before it saturates.
-#[derive(Clone, Copy, Default, Debug)]
-pub(crate) struct Shift32 {
-    left: i32,
-    right: i32,
-    bias: i32,
-    /// Added to the bias of negative values.
-    more_below_zero: i32,
-    even: i32,
-}
-
-impl Shift32 {
-    /// For values with `frac` fractional bits and a magnitude of at most `largest`, if 32 bits hold
-    /// what happens inside.
-    pub fn new(cast: Cast, frac: i32, largest: u128) -> Option<Self> {
-        if !matches!(cast.overflow(), Overflow::Saturate | Overflow::SaturateSymmetric) {
-            return None;
-        }
-        let narrow = NarrowCast::new(cast, frac, largest)?;
-        let room = largest.checked_shl(narrow.left)?;
-        if narrow.left > 30 || narrow.right > 30 || room > 1 << 30 {
-            return None;
-        }
-        Some(Self {
-            left: narrow.left as i32,
-            right: narrow.right as i32,
-            bias: narrow.positive as i32,
-            more_below_zero: (narrow.negative - narrow.positive) as i32,
-            even: narrow.even as i32,
-        })
-    }
-
-    /// Whether values have the binary point of the words.
-    pub fn is_identity(&self) -> bool {
-        self.left == 0 && self.right == 0
-    }
-
-    /// The value at the binary point of the word, rounded.
-    #[inline(always)]
-    pub fn round(&self, value: i32) -> i32 {
-        let bias = self.bias + ((value >> 31) & self.more_below_zero);
-        let odd = (value >> (self.right & 31)) & self.even;
-        (value << (self.left & 31)).wrapping_add(bias + odd) >> (self.right & 31)
     }
 }
 

@@ -146,12 +146,48 @@ fn layers(
     )
 }
 
+/// Layers of words of up to 16 bits whose accumulator is proven and nearly always takes more than 32
+/// bits: every other one has weights at the ends of the range alone.
+pub(crate) fn wide_cases() -> impl Strategy<Value = Case> {
+    let styles = select(vec![Style::ProductCast, Style::Fused, Style::Exact]);
+    let operand = || prop_oneof![4 => formats(16..=16), 2 => formats(9..=15), 1 => formats(2..=8)];
+    let overflow = select(vec![Overflow::Saturate, Overflow::SaturateZero, Overflow::Wrap]);
+    let sites = (operand(), operand(), 40u32..=60, overflow, epilogues());
+    let specs = (styles, sites).prop_map(|(style, sites)| {
+        let (weights, activations, bits, overflow, epilogue) = sites;
+        let weights = Format::new(true, weights.bits(), weights.frac()).expect("a valid format");
+        let wide = s(bits, weights.frac() + activations.frac());
+        let accumulator = Cast::new(wide, Rounding::Floor, overflow).expect("a valid cast");
+        let product = accumulator;
+        MacSpec { style, adder_tree: 1, weights, activations, product, accumulator, epilogue }
+    });
+    let dense = (1usize..=1500, 1usize..=3).prop_map(|(inputs, outputs)| {
+        let (input, output) = (Shape::vector(inputs), Shape::vector(outputs));
+        ConvGeometry { input, output, window: Window::POINT, groups: 1 }
+    });
+    let geometries = prop_oneof![4 => wider_geometries(), 1 => dense];
+    (layers(specs, geometries), any::<[bool; 2]>()).prop_map(|(mut case, full)| {
+        for (words, full) in [(&mut case.weights, full[0]), (&mut case.input, full[1])] {
+            let format = words.format();
+            let ends = [format.min(), format.max()].map(|end| end as i64);
+            let word = |index| match full {
+                true => ends[usize::from(words.get(index) > 0)],
+                false => words.get(index),
+            };
+            *words = Words::from_raw(format, (0..words.len()).map(word));
+        }
+        case
+    })
+}
+
 /// None, or one by output channel within a range: float32 or multiplier and shift of a real scale,
 /// or a shift.
 fn requantizers(spec: MacSpec, channels: usize) -> impl Strategy<Value = Vec<Requantizer>> {
     let (frac, cast) = (spec.accumulator.to().frac(), spec.epilogue.cast);
-    let (to, narrow) = (spec.epilogue.cast.to(), spec.accumulator.to().bits() <= 32);
-    let scales = prop::collection::vec((1u32..1 << 20, -30i32..4), channels);
+    let to = spec.epilogue.cast.to();
+    // Sums of b bits become words for scales of about 2^−b and more.
+    let least = -(spec.accumulator.to().bits() as i32).min(31);
+    let scales = prop::collection::vec((1u32..1 << 20, least..4), channels);
     (0..4, scales, -4i64..4).prop_map(move |(kind, scales, low)| {
         let of = |(fraction, exponent): &(u32, i32)| {
             let scale = f64::from(*fraction) * 2f64.powi(exponent - 20);
@@ -162,7 +198,7 @@ fn requantizers(spec: MacSpec, channels: usize) -> impl Strategy<Value = Vec<Req
             };
             requantizer.expect("a scale within bounds").within(low, i64::MAX)
         };
-        if kind == 0 || !narrow { Vec::new() } else { scales.iter().map(of).collect() }
+        if kind == 0 { Vec::new() } else { scales.iter().map(of).collect() }
     })
 }
 

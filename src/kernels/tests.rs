@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::dot::InstructionSet;
-use super::testing::{Case, cases, fast_cases, proven_cases, s};
+use super::testing::{Case, cases, fast_cases, proven_cases, s, wide_cases};
 use super::{
     AccumulationOrder, Epilogue, LayerDraws, Mac, MacKernel, MacSpec, SiteEvents, Style, reference,
 };
@@ -62,6 +62,8 @@ every_instruction_set! {
     the_fast_paths_are_the_reference(case in fast_cases()) { check(&case)?; }
 
     the_tiles_are_the_reference(case in proven_cases()) { check(&case)?; }
+
+    the_wide_tiles_are_the_reference(case in wide_cases()) { check(&case)?; }
 
     // No partial sum in any order leaves the interval, so an accumulator that holds it never
     // overflows; nor does it depend on the order.

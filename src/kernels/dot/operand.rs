@@ -29,7 +29,7 @@ pub(crate) type Bytes = [u8; 4 * LANES];
 /// The sums of a tile: pixel by pixel, vector by vector.
 #[derive(Clone, Copy, Default, Debug)]
 #[repr(align(64))]
-pub(crate) struct Sums(pub [[Vector; VECTORS]; PIXELS]);
+pub(crate) struct Sums<A = i32>(pub [[[A; LANES]; VECTORS]; PIXELS]);
 
 /// An activation as it is multiplied: `u8` by `i8`, `i16` by `i16`.
 pub(crate) trait Operand: Copy + Debug + Send + Sync + 'static {
@@ -352,7 +352,7 @@ mod tests {
                 let ones =
                     simd.common(0xff07_0301, &std::array::from_fn(|n| [!0, 0x5555_5555][n % 2]));
                 assert_eq!(ones, std::array::from_fn(|n| [1, 2, 3, 8, 1, 1, 2, 4][n % 8]));
-                let set = |n: usize| n % 3 == 0 || n > 60;
+                let set = |n: usize| n.is_multiple_of(3) || n > 60;
                 let bits = simd.nonzero(&std::array::from_fn(|n| set(n).into()));
                 assert!((0..64).all(|n| (bits >> n & 1 == 1) == set(n)), "{bits:x}");
                 // A byte more and a byte less for each word.

@@ -1,7 +1,11 @@
 //! The fast path of an array in one sync group that skips zeros of both operands, on backlogs of
 //! eight bits: four rows of sixteen columns fill a vector.
 
-#![allow(clippy::needless_range_loop, reason = "plain loops are inlined for any instruction set")]
+#![allow(
+    clippy::needless_range_loop,
+    clippy::manual_memcpy,
+    reason = "plain loops are inlined for any instruction set"
+)]
 
 use crate::hardware::{Lanes, SyncGroup};
 use crate::kernels::{Bytes, Simd};

@@ -1,0 +1,240 @@
+//! Sums of 64 bits, each found from two sums of 32.
+//!
+//! A word is split into high bits, of a byte, and low bits: an activation x = (h + b) · 2^s + l, a
+//! weight w = g · 2^t + r. Then
+//!
+//! x · w = h · g · 2^(s + t) + rest, where rest = b · 2^s · w + h · 2^s · r + l · w.
+//!
+//! The sum of h · g is a product of bytes. The weights bound the rests from below and above. As long
+//! as the bounds of their sum are less than 2^32 apart, that sum follows from its residue modulo
+//! 2^32, and the residue from the sum of x · w modulo 2^32, which costs no more than one that fits.
+
+#![allow(clippy::needless_range_loop, reason = "plain loops are inlined for any instruction set")]
+
+use std::ops::Range;
+
+use crate::kernels::Mac;
+use crate::kernels::dot::{InstructionSet, LANES, Operand, Simd, Sums, Vector};
+use crate::kernels::patches::PaddedMap;
+use crate::kernels::proven::tiles::{Block, Tiles};
+use crate::kernels::proven::{Activations, Fill, Products, offset};
+use crate::tensor::Words;
+
+/// Products of a layer of words of up to 16 bits, whose high bits are `H` and its weights.
+#[derive(Clone, Debug)]
+pub(crate) struct Wide<H: Operand> {
+    split: Split,
+    activations: Activations,
+    words: Tiles<i16>,
+    high: Tiles<H>,
+    /// Steps of `words` for one of `high`.
+    ratio: usize,
+    /// Block by block.
+    segments: Vec<Vec<Segment>>,
+}
+
+/// Consecutive steps of the high bits whose rests together lie less than 2^32 apart.
+#[derive(Clone, Debug)]
+struct Segment {
+    steps: Range<usize>,
+    /// The least sum of the rests modulo 2^32, by vector.
+    least: Vec<Vector>,
+}
+
+/// How operands are split into high and low bits.
+#[derive(Clone, Copy, Debug)]
+struct Split {
+    /// s and t.
+    shifts: [u32; 2],
+    /// b, and the largest h; the smallest is 0.
+    base: i64,
+    largest: i64,
+}
+
+impl Split {
+    /// For operands of the layer's ranges, the activations offset.
+    fn new(mac: &Mac<'_>, offset: i64) -> Self {
+        // Padding is a zero, whatever the range.
+        let [low, high] = [mac.range[0].min(0) + offset, mac.range[1].max(0) + offset];
+        let bits = |word: i64| 64 - word.leading_zeros();
+        let base = |shift: u32| low >> shift;
+        let largest = |shift: u32| (high >> shift) - base(shift);
+        let first = (0..16).find(|&shift| largest(shift) <= i64::from(u8::MAX)).unwrap_or(16);
+        let heaviest = mac.weights.to_vec().into_iter().map(|w| bits(w ^ (w >> 63))).max();
+        let second = heaviest.unwrap_or(0).saturating_sub(i8::BITS - 1);
+        Self { shifts: [first, second], base: base(first), largest: largest(first) }
+    }
+
+    /// h of an activation that is offset.
+    #[inline(always)]
+    fn activation(self, word: i32) -> i32 {
+        (word >> (self.shifts[0] & 31)) - self.base as i32
+    }
+
+    /// g: the nearest, so that r is small.
+    fn weight(self, weight: i64) -> i64 {
+        let shift = self.shifts[1];
+        ((weight + (1 << shift >> 1)) >> shift).min(i8::MAX.into())
+    }
+
+    /// The least and the greatest rest of a weight.
+    fn rest(self, weight: i64) -> [i64; 2] {
+        let [first, second] = self.shifts;
+        let remainder = weight - (self.weight(weight) << second);
+        let constant = (self.base << first) * weight;
+        let high = (self.largest << first) * remainder;
+        let low = ((1 << first) - 1) * weight;
+        [constant + high.min(0) + low.min(0), constant + high.max(0) + low.max(0)]
+    }
+}
+
+impl<H: Operand> Wide<H> {
+    /// The segments of a block, each as long as can be.
+    fn segments(&self, block: usize) -> Vec<Segment> {
+        let lanes = self.high.blocks()[block].vectors * LANES;
+        let least = |rests: &[Bounds]| {
+            let least = |lane: usize| rests[lane].rest[0] as i32;
+            (0..lanes)
+                .step_by(LANES)
+                .map(|first| std::array::from_fn(|n| least(first + n)))
+                .collect()
+        };
+        let (mut segments, mut start) = (Vec::new(), 0);
+        let mut sum = vec![Bounds::default(); lanes];
+        for step in 0..self.high.steps() {
+            let mut of_step = vec![Bounds::default(); lanes];
+            for (lane, weight) in self.words.weights(block, self.steps_of_words(step..step + 1)) {
+                let weight = weight.into();
+                let high = self.split.largest * self.split.weight(weight).abs();
+                of_step[lane] = of_step[lane].plus(Bounds { rest: self.split.rest(weight), high });
+            }
+            if !(0..lanes).all(|lane| sum[lane].plus(of_step[lane]).hold()) {
+                segments.push(Segment { steps: start..step, least: least(&sum) });
+                (start, sum) = (step, vec![Bounds::default(); lanes]);
+            }
+            for lane in 0..lanes {
+                sum[lane] = sum[lane].plus(of_step[lane]);
+            }
+        }
+        segments.push(Segment { steps: start..self.high.steps(), least: least(&sum) });
+        segments
+    }
+
+    #[inline(always)]
+    fn steps_of_words(&self, steps: Range<usize>) -> Range<usize> {
+        steps.start * self.ratio..steps.end * self.ratio
+    }
+}
+
+/// Bounds of sums over some steps.
+#[derive(Clone, Copy, Default, Debug)]
+struct Bounds {
+    /// The least and the greatest of the rests.
+    rest: [i64; 2],
+    /// The magnitude of that of the high bits.
+    high: i64,
+}
+
+impl Bounds {
+    fn plus(self, other: Self) -> Self {
+        let rest = [self.rest[0] + other.rest[0], self.rest[1] + other.rest[1]];
+        Self { rest, high: self.high + other.high }
+    }
+
+    /// Whether 32 bits hold the high bits, and tell the rests from each other.
+    fn hold(self) -> bool {
+        self.rest[1] - self.rest[0] <= i64::from(u32::MAX) && self.high <= i64::from(i32::MAX)
+    }
+}
+
+impl<H: Operand> Products for Wide<H> {
+    type Sum = i64;
+    type Buffer = (Vec<i16>, Vec<H>);
+    type Operands<'a> = (&'a [i16], &'a [H]);
+
+    const GROUP: usize = H::GROUP;
+
+    fn offset(range: [i64; 2]) -> Option<i64> {
+        offset::<i16>(range)
+    }
+
+    fn new(simd: InstructionSet, mac: &Mac<'_>, map: &PaddedMap, offset: i64) -> Option<Self> {
+        let (split, weights, geometry) =
+            (Split::new(mac, offset), mac.weights.to_vec(), &mac.geometry);
+        let words: Option<Vec<_>> = weights.iter().map(|&weight| i16::weight(weight)).collect();
+        let high: Option<Vec<_>> =
+            weights.iter().map(|&weight| H::weight(split.weight(weight))).collect();
+        let words = Tiles::new(simd.vectors(), geometry, map, &words?, H::GROUP);
+        let high = Tiles::new(simd.vectors(), geometry, map, &high?, H::GROUP);
+        let ratio = words.steps() / high.steps();
+        let activations = Activations::new(mac, map, offset, words.reach());
+        let mut wide = Self { split, activations, words, high, ratio, segments: Vec::new() };
+        wide.segments = (0..wide.blocks().len()).map(|block| wide.segments(block)).collect();
+        Some(wide)
+    }
+
+    /// The least rests, and what the offset adds.
+    fn start(&self, weights: impl Iterator<Item = i64>) -> i64 {
+        weights.map(|weight| self.split.rest(weight)[0] - self.activations.offset * weight).sum()
+    }
+
+    fn blocks(&self) -> &[Block] {
+        self.words.blocks()
+    }
+
+    fn buffer(&self) -> (Vec<i16>, Vec<H>) {
+        let words = self.activations.buffer();
+        let zero = self.split.activation(self.activations.offset as i32);
+        let high = vec![H::from_raw(zero.into()); words.len()];
+        (words, high)
+    }
+
+    fn operands<'a>(
+        &self,
+        simd: InstructionSet,
+        input: &'a Words,
+        (words, high): &'a mut (Vec<i16>, Vec<H>),
+    ) -> (&'a [i16], &'a [H]) {
+        let Activations { map, offset, .. } = &self.activations;
+        let (split, offset) = (self.split, *offset as i32);
+        let convert = move |word: i64| H::from_raw(split.activation(word as i32 + offset).into());
+        simd.run(Fill { map, input, buffer: &mut *high, convert });
+        (self.activations.operands(simd, input, words), &high[..])
+    }
+
+    #[inline(always)]
+    fn sums(
+        &self,
+        simd: impl Simd,
+        (words, high): (&[i16], &[H]),
+        bases: &[usize],
+        block: usize,
+        [residues, highs]: &mut [Sums; 2],
+        sums: &mut Sums<i64>,
+    ) {
+        let vectors = self.words.blocks()[block].vectors;
+        let shift = (self.split.shifts[0] + self.split.shifts[1]) & 31;
+        for p in 0..bases.len() {
+            for v in 0..vectors {
+                sums.0[p][v] = [0; LANES];
+            }
+        }
+        for Segment { steps, least } in &self.segments[block] {
+            let of_words = self.steps_of_words(steps.clone());
+            self.words.sums(simd, words, bases, block, of_words, residues);
+            self.high.sums(simd, high, bases, block, steps.clone(), highs);
+            for v in 0..vectors {
+                let least = least[v];
+                for p in 0..bases.len() {
+                    let (residues, highs) = (&residues.0[p][v], &highs.0[p][v]);
+                    let sums = &mut sums.0[p][v];
+                    for n in 0..LANES {
+                        let rest = residues[n].wrapping_sub(highs[n] << shift);
+                        let rest = rest.wrapping_sub(least[n]) as u32;
+                        sums[n] += (i64::from(highs[n]) << shift) + i64::from(rest);
+                    }
+                }
+            }
+        }
+    }
+}
