@@ -4,12 +4,10 @@ mod maximum;
 
 use maximum::Maximum;
 
-use crate::kernels::blocks::BlockEpilogue;
 use crate::kernels::dot::InstructionSet;
-use crate::kernels::events::count;
 use crate::kernels::narrow::magnitude;
 use crate::kernels::output::PreparedEpilogue;
-use crate::kernels::{Epilogue, LayerDraws, Site};
+use crate::kernels::{Epilogue, LayerDraws, Site, elementwise};
 use crate::numeric::{CastWord, Events, Rounding};
 use crate::tensor::{Shape, Window, Word, Words, with_words};
 
@@ -104,15 +102,15 @@ pub struct Sink<'a> {
     pub scratch: &'a mut PoolScratch,
 }
 
-/// Memory that pooling works in, for any layer.
+/// Memory that a pooling layer works in.
 #[derive(Clone, Default, Debug)]
 pub struct PoolScratch {
     /// What is under a window, by channel.
     folded: Vec<i64>,
-    /// Of a row of windows: the maximum of each column, of each window at any stride, and the words.
-    columns: Vec<i32>,
-    windows: Vec<i32>,
-    row: Vec<i32>,
+    /// The maxima of a row's windows at every column.
+    windows: Option<Words>,
+    /// All maxima, where the epilogue changes them.
+    maxima: Option<Words>,
 }
 
 impl Pool {
@@ -120,17 +118,18 @@ impl Pool {
     pub fn maximum(&self, input: &Words, draws: LayerDraws, sink: Sink<'_>) {
         let Sink { words, events, scratch } = sink;
         let format = input.format();
-        let (frac, largest) = (format.frac(), magnitude(format));
-        if let Some(prepared) = BlockEpilogue::new(&self.epilogue, frac, largest)
-            && self.all_windows_are_inside()
-        {
-            let (pool, epilogue, mut of_words) = (self, &prepared, [0; 2]);
-            let events_of = &mut of_words;
-            let output = &mut *words;
-            let work = Maximum { pool, epilogue, input, output, scratch, events: events_of };
+        if self.all_windows_are_inside() {
+            let of_row = || Words::zeros(format, Maximum::windows(self));
+            let windows = scratch.windows.get_or_insert_with(of_row);
+            if self.epilogue.keeps(format) {
+                let work = Maximum { pool: self, input, windows, output: words };
+                return InstructionSet::best().run(work);
+            }
+            let all = || Words::zeros(format, self.output.len());
+            let maxima = scratch.maxima.get_or_insert_with(all);
+            let work = Maximum { pool: self, input, windows, output: &mut *maxima };
             InstructionSet::best().run(work);
-            let [over, under] = of_words;
-            return count(events, self.epilogue.cast.overflow(), over, under);
+            return elementwise::cast(&self.epilogue, Site::Output, maxima, words, draws, events);
         }
         let prepared = PreparedEpilogue::new(&self.epilogue, format.frac(), magnitude(format));
         let max = |largest: i64, word: i64| largest.max(word);
@@ -300,9 +299,11 @@ fn round_quotient(dividend: i128, divisor: i128, rounding: Rounding, random: u64
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::kernels::testing::s;
-    use crate::numeric::{Cast, Overflow};
+    use crate::numeric::{Cast, Draws, Format, Overflow};
 
     fn pool(input: Shape, window: Window, cast: Cast) -> Pool {
         let [height, width] = window.output(input).expect("a window that fits");
@@ -337,6 +338,65 @@ mod tests {
     fn a_maximum_by_channel() {
         let pool = pool(Shape::new(2, 2, 2), TWO, cast(8, 0, Rounding::Floor));
         assert_eq!(run(&pool, false, &[1, -1, -2, -3, 4, -8, 0, -7]).0, [4, -1]);
+    }
+
+    proptest! {
+        /// By the definition, of words of any storage, cast to themselves or to less.
+        #[test]
+        fn maxima_are_the_largest_under_the_windows(
+            [channels, height, width] in [1usize..40, 1usize..7, 1usize..7],
+            kernel in [1usize..4, 1usize..4],
+            stride in [1usize..4, 1usize..4],
+            padding in [0usize..3, 0usize..3, 0usize..3, 0usize..3],
+            (signed, bits, narrower) in (any::<bool>(), 2u32..=32, any::<bool>()),
+            seed: u64,
+        ) {
+            let [down, along] = kernel;
+            let bounds = [down, along, down, along];
+            let padding = std::array::from_fn(|side| padding[side].min(bounds[side] - 1));
+            let window = Window { kernel, stride, padding, dilation: [1; 2] };
+            let shape = Shape::new(channels, height, width);
+            let Some([rows, columns]) = window.output(shape) else { return Ok(()) };
+            let format = Format::new(signed, bits, 0).expect("a format");
+            let to = Format::new(signed, bits - u32::from(narrower), 0).expect("a format");
+            let epilogue = Epilogue::cast(
+                Cast::new(to, Rounding::Floor, Overflow::Saturate).expect("a cast"),
+            );
+            let output = Shape::new(channels, rows, columns);
+            let pool = Pool { input: shape, output, window, epilogue };
+            let draws = Draws::new(seed, 0);
+            let low = if signed { 64 - bits } else { 0 };
+            let word = |at: usize| match draws.at(at as u64) {
+                draw if signed => (draw as i64) >> low,
+                draw => (draw >> (64 - bits)) as i64,
+            };
+            let input = Words::from_raw(format, (0..shape.len()).map(word));
+            let mut words = Words::zeros(to, output.len());
+            let (mut events, scratch) = (Events::default(), &mut PoolScratch::default());
+            for _ in 0..2 {
+                events = Events::default();
+                let sink = Sink { words: &mut words, events: &mut events, scratch };
+                pool.maximum(&input, LayerDraws::new(0, 0, 0), sink);
+            }
+            let mut overflows = 0;
+            for (at, &found) in words.to_vec().iter().enumerate() {
+                let (pixel, channel) = (at / channels, at % channels);
+                let (y, x) = (pixel / columns, pixel % columns);
+                let inside = |from: usize, tap: usize, before: usize, size: usize| {
+                    (from + tap).checked_sub(before).filter(|&position| position < size)
+                };
+                let under = (0..down * along).filter_map(|tap| {
+                    let row = inside(y * stride[0], tap / along, padding[0], height)?;
+                    let column = inside(x * stride[1], tap % along, padding[1], width)?;
+                    Some(word((row * width + column) * channels + channel))
+                });
+                let largest = under.max().expect("less padding than a window has");
+                let held = largest.clamp(to.min() as i64, to.max() as i64);
+                overflows += u64::from(held != largest);
+                prop_assert_eq!(found, held, "word {}", at);
+            }
+            prop_assert_eq!(events.saturated, overflows);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What determines the output words of a multiply-accumulate layer, beside its operands.
 
 use crate::kernels::{AccumulationOrder, Style};
-use crate::numeric::{Cast, CastWord, Format, Requantizer};
+use crate::numeric::{Cast, CastWord, Format, Overflow, Requantizer};
 use crate::tensor::{ConvGeometry, Words};
 
 /// The sites of one multiply-accumulate layer, all formats resolved.
@@ -111,6 +111,17 @@ impl Epilogue {
     /// Whether negative values are cut off by the activation function before the cast.
     pub(crate) fn rectifies(&self) -> bool {
         !self.cast.to().is_signed() && self.clamp.is_some_and(|(low, _)| low >= 0)
+    }
+
+    /// Whether words of `format` stay as they are.
+    pub(crate) fn keeps(&self, format: Format) -> bool {
+        let overflow = self.cast.overflow();
+        let (low, high) = self.clamp.unwrap_or((i64::MIN, i64::MAX));
+        self.requantizer.is_none()
+            && self.cast.to() == format
+            && overflow != Overflow::SaturateSymmetric
+            && format.min() >= i128::from(low)
+            && format.max() <= i128::from(high)
     }
 
     fn clamp(&self, word: i128) -> i128 {

@@ -200,6 +200,7 @@ impl BoundLayer {
             values: Vec::new(),
             operands: mac.and_then(BoundMac::operands),
             scratch: mac.map(|mac| mac.kernel().scratch().on(threads)),
+            pool: PoolScratch::default(),
             events: SiteEvents::default(),
         }
     }
@@ -213,7 +214,6 @@ pub struct ImageState {
     /// The real values of the network input.
     input: Vec<f32>,
     magnitudes: Vec<u64>,
-    pool: PoolScratch,
 }
 
 #[derive(Clone, Debug)]
@@ -225,6 +225,7 @@ struct LayerState {
     /// Incoming words after the cast before the multipliers, if there is one.
     operands: Option<Words>,
     scratch: Option<MacScratch>,
+    pool: PoolScratch,
     events: SiteEvents,
 }
 
@@ -268,7 +269,6 @@ impl BoundNetwork {
             layers: self.layers.iter().map(|layer| layer.state(threads)).collect(),
             input: Vec::new(),
             magnitudes: Vec::new(),
-            pool: PoolScratch::default(),
         }
     }
 
@@ -345,7 +345,7 @@ impl BoundNetwork {
         let (done, rest) = state.layers.split_at_mut(index);
         let inputs = self.layers[index].inputs.iter().map(|&input| done[input].words());
         let slot = &mut rest[0];
-        self.run(index, inputs, image, slot, &mut state.magnitudes, &mut state.pool);
+        self.run(index, inputs, image, slot, &mut state.magnitudes);
     }
 
     /// Runs layer `index` alone on `inputs`, which may be of one's own making; what it wrote is in
@@ -356,9 +356,9 @@ impl BoundNetwork {
     /// If the inputs are not of the layer's number and sizes.
     pub fn run_layer(&self, index: usize, inputs: &[&Words], image: usize, state: &mut ImageState) {
         assert_eq!(inputs.len(), self.layers[index].inputs.len(), "as many inputs as layers read");
-        let ImageState { layers, magnitudes, pool, .. } = state;
+        let ImageState { layers, magnitudes, .. } = state;
         let inputs = inputs.iter().copied();
-        self.run(index, inputs, image, &mut layers[index], magnitudes, pool);
+        self.run(index, inputs, image, &mut layers[index], magnitudes);
     }
 
     /// The words that enter the multipliers of layer `index`, of those that its input wrote;
@@ -413,11 +413,10 @@ impl BoundNetwork {
         image: usize,
         state: &mut LayerState,
         magnitudes: &mut Vec<u64>,
-        memory: &mut PoolScratch,
     ) {
         let layer = &self.layers[index];
         let draws = LayerDraws::new(self.seed, index, image);
-        let LayerState { stages, operands, scratch, events, .. } = state;
+        let LayerState { stages, operands, scratch, pool: memory, events, .. } = state;
         let words = &mut stages[0];
         let output = &mut events.output;
         let e = &layer.epilogue;

@@ -3,7 +3,12 @@
 use crate::numeric::Format;
 
 /// A native integer that stores raw words.
-pub trait Word: Copy + Default + PartialEq + Send + Sync + 'static {
+pub trait Word: Copy + Default + Ord + Send + Sync + 'static {
+    /// The smallest.
+    const MIN: Self;
+
+    /// The words of a buffer that are stored as this type.
+    fn slice_mut(buffer: &mut Buffer) -> Option<&mut [Self]>;
     /// The raw word.
     fn raw(self) -> i64;
     /// The word with the value `raw`, which fits by the format's bounds (else its low bits).
@@ -13,6 +18,16 @@ pub trait Word: Copy + Default + PartialEq + Send + Sync + 'static {
 macro_rules! words {
     ($($variant:ident $native:ident),*) => {
         $(impl Word for $native {
+            const MIN: Self = $native::MIN;
+
+            #[inline(always)]
+            fn slice_mut(buffer: &mut Buffer) -> Option<&mut [Self]> {
+                match buffer {
+                    Buffer::$variant(words) => Some(words),
+                    _ => None,
+                }
+            }
+
             #[inline(always)]
             fn raw(self) -> i64 {
                 i64::from(self)

@@ -1,4 +1,5 @@
-//! The maximum of windows, a row of output words at a time: down the columns, then along the row.
+//! The maximum of windows, a row of output words at a time: of the windows at every column, tap by
+//! tap, from which every stride-th is kept.
 
 #![allow(
     clippy::needless_range_loop,
@@ -6,76 +7,93 @@
     reason = "plain loops are inlined for any instruction set"
 )]
 
-use crate::kernels::blocks::{self, BlockEpilogue};
 use crate::kernels::dot::{LANES, Simd, Work};
-use crate::kernels::pool::{Pool, PoolScratch};
-use crate::tensor::Words;
+use crate::kernels::pool::Pool;
+use crate::tensor::{Shape, Word, Words, with_words};
 
 /// The largest words under the windows of a map, as work to be compiled per instruction set.
 pub(super) struct Maximum<'a> {
     pub pool: &'a Pool,
-    pub epilogue: &'a BlockEpilogue,
     pub input: &'a Words,
+    /// Of the input's format, as many as [`Maximum::windows`] says.
+    pub windows: &'a mut Words,
+    /// Of the input's format.
     pub output: &'a mut Words,
-    pub scratch: &'a mut PoolScratch,
-    /// Overflows and underflows.
-    pub events: &'a mut [u64; 2],
+}
+
+impl Maximum<'_> {
+    /// Words of the windows at every column of a row, and some more, so that whole vectors can be
+    /// read.
+    pub fn windows(pool: &Pool) -> usize {
+        columns(pool) * pool.input.channels + LANES
+    }
+}
+
+/// Columns at which the windows of a row begin, those that the stride passes over included.
+fn columns(pool: &Pool) -> usize {
+    (pool.output.width - 1) * pool.window.stride[1] + 1
 }
 
 impl Work for Maximum<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        let Self { pool: Pool { input: shape, output: to, window, .. }, input, .. } = self;
-        let channels = shape.channels;
-        let [top, left, ..] = window.padding;
-        let [kernel, columns] = window.kernel;
-        let [stride, step] = window.stride;
-        let (words, of_output) = (shape.width * channels, to.width * channels);
-        // Where the windows of a row begin, and their operands.
-        let starts = ((to.width - 1) * step + 1) * channels;
-        let operands = starts + (columns - 1) * channels;
-        let PoolScratch { columns: down, windows, row, .. } = self.scratch;
-        down.clear();
-        down.resize(operands.max(left * channels + words), i32::MIN);
-        windows.resize(starts + LANES, 0);
-        row.resize(of_output + LANES, 0);
-        for y in 0..to.height {
-            let inside = &mut down[left * channels..][..words];
-            inside.fill(i32::MIN);
-            for tap in 0..kernel {
-                let at = y * stride + tap;
-                if at >= top && at - top < shape.height {
-                    blocks::load(input, (at - top) * words, inside, |largest, word| {
-                        *largest = word.max(*largest);
-                    });
+        let (windows, output) = (self.windows.buffer_mut(), self.output.buffer_mut());
+        with_words!(self.input.buffer(), words => {
+            if let (Some(windows), Some(output)) = (Word::slice_mut(windows), Word::slice_mut(output)) {
+                rows(self.pool, words, windows, output);
+            }
+        });
+    }
+}
+
+#[inline(always)]
+fn rows<T: Word>(pool: &Pool, words: &[T], windows: &mut [T], output: &mut [T]) {
+    let Pool { input, output: Shape { height, width: across, .. }, window, .. } = *pool;
+    let (channels, width, columns) = (input.channels, input.width, columns(pool));
+    let ([top, left, ..], [stride, step]) = (window.padding, window.stride);
+    for y in 0..height {
+        for n in 0..columns * channels {
+            windows[n] = T::MIN;
+        }
+        for down in 0..window.kernel[0] {
+            let row = y * stride + down;
+            if row < top || row - top >= input.height {
+                continue;
+            }
+            for along in 0..window.kernel[1] {
+                // Windows of which this tap lies inside the map.
+                let first = left.saturating_sub(along);
+                let last = columns.min((width + left).saturating_sub(along));
+                if last <= first {
+                    continue;
+                }
+                let at = (row - top) * width + first + along - left;
+                let len = (last - first) * channels;
+                let (words, windows) =
+                    (&words[at * channels..][..len], &mut windows[first * channels..][..len]);
+                for n in 0..len {
+                    windows[n] = windows[n].max(words[n]);
                 }
             }
-            let of_row = &mut windows[..starts];
-            of_row.fill(i32::MIN);
-            for tap in 0..columns {
-                let down = &down[tap * channels..][..starts];
-                for n in 0..starts {
-                    of_row[n] = of_row[n].max(down[n]);
-                }
-            }
-            // Whole vectors; the next window overwrites what is too much.
-            for x in 0..to.width {
-                let (window, slots) = (&windows[x * step * channels..], &mut row[x * channels..]);
-                let mut first = 0;
-                while first < channels {
-                    let window = &window[first..][..LANES];
-                    let slots = &mut slots[first..][..LANES];
-                    for n in 0..LANES {
+        }
+        // Whole vectors; the next window overwrites what is too much.
+        for x in 0..across {
+            let window = &windows[x * step * channels..];
+            let slots = &mut output[(y * across + x) * channels..];
+            let mut first = 0;
+            while first < channels {
+                if slots.len() - first < LANES {
+                    for n in first..channels {
                         slots[n] = window[n];
                     }
-                    first += LANES;
+                    break;
                 }
+                let (window, slots) = (&window[first..][..LANES], &mut slots[first..][..LANES]);
+                for n in 0..LANES {
+                    slots[n] = window[n];
+                }
+                first += LANES;
             }
-            let row = &mut row[..of_output];
-            let [over, under] = self.epilogue.apply(row);
-            self.events[0] += u64::from(over);
-            self.events[1] += u64::from(under);
-            blocks::store(row, self.output, y * of_output);
         }
     }
 }

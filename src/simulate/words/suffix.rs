@@ -44,15 +44,11 @@ impl BoundNetwork {
                 values: Vec::new(),
                 operands: None,
                 scratch: None,
+                pool: PoolScratch::default(),
                 events: SiteEvents::default(),
             }
         });
-        ImageState {
-            layers: layers.collect(),
-            input: Vec::new(),
-            magnitudes: Vec::new(),
-            pool: PoolScratch::default(),
-        }
+        ImageState { layers: layers.collect(), input: Vec::new(), magnitudes: Vec::new() }
     }
 
     /// Runs layers from `first` on for an image of which `before` holds what the layers before them
