@@ -205,6 +205,16 @@ pub(crate) trait Simd: Copy {
         bytes
     }
 
+    /// The largest.
+    #[inline(always)]
+    fn largest(self, bytes: &Bytes) -> u8 {
+        let mut largest = 0;
+        for n in 0..4 * LANES {
+            largest = bytes[n].max(largest);
+        }
+        largest
+    }
+
     /// Each of `words` shifted left by up to 63 bits, which come from the top of that of `before`.
     #[inline(always)]
     fn shifted(self, before: &[u64; 8], words: &[u64; 8], shift: u32) -> [u64; 8] {
@@ -352,8 +362,12 @@ mod tests {
                 let ones =
                     simd.common(0xff07_0301, &std::array::from_fn(|n| [!0, 0x5555_5555][n % 2]));
                 assert_eq!(ones, std::array::from_fn(|n| [1, 2, 3, 8, 1, 1, 2, 4][n % 8]));
-                let set = |n: usize| n % 3 == 0 || n > 60;
+                let set = |n: usize| n.is_multiple_of(3) || n > 60;
                 let bits = simd.nonzero(&std::array::from_fn(|n| set(n).into()));
+                for most in 0..64 {
+                    let bytes = std::array::from_fn(|n| if n == most { 200 } else { n as u8 });
+                    assert_eq!(simd.largest(&bytes), 200);
+                }
                 assert!((0..64).all(|n| (bits >> n & 1 == 1) == set(n)), "{bits:x}");
                 // A byte more and a byte less for each word.
                 let words = std::array::from_fn(|n| 0x0123_4567_89ab_cdef + n as u64);

@@ -295,11 +295,7 @@ impl<'a> Blocks<'a> {
     /// Those from `first` on.
     #[inline(always)]
     fn from(self, first: usize) -> Self {
-        let before = match self.before {
-            None => None,
-            Some(before) => Some(&before[first..]),
-        };
-        Self { block: &self.block[first..], before }
+        Self { block: &self.block[first..], before: self.before.map(|before| &before[first..]) }
     }
 }
 

@@ -1,7 +1,11 @@
 //! The fast path of an array in one sync group that skips zeros of both operands, on backlogs of
 //! eight bits: four rows of sixteen columns fill a vector.
 
-#![allow(clippy::needless_range_loop, reason = "plain loops are inlined for any instruction set")]
+#![allow(
+    clippy::needless_range_loop,
+    clippy::manual_memcpy,
+    reason = "plain loops are inlined for any instruction set"
+)]
 
 use crate::hardware::{Lanes, SyncGroup};
 use crate::kernels::{Bytes, Simd};
@@ -194,7 +198,7 @@ impl Unit {
                     receive(&mut self.backlog[at], &cycles, elapsed, &mut slowest);
                 }
             }
-            self.finish(largest(&slowest));
+            self.finish(simd.largest(&slowest));
         }
     }
 
@@ -214,7 +218,7 @@ impl Unit {
                 let cycles = cycles(simd, &pixels[chunk], four, &channels[chunk], &least[four]);
                 receive(&mut backlog[four], &cycles, elapsed, &mut slowest);
             }
-            self.finish(largest(&slowest));
+            self.finish(simd.largest(&slowest));
         }
         for four in 0..FOURS {
             self.backlog[four] = backlog[four];
@@ -297,13 +301,4 @@ fn receive(backlog: &mut Bytes, cycles: &Bytes, elapsed: u8, slowest: &mut Bytes
         slowest[n] = slowest[n].max(state[n]);
     }
     *backlog = state;
-}
-
-#[inline(always)]
-fn largest(bytes: &Bytes) -> u8 {
-    let mut largest = 0;
-    for n in 0..64 {
-        largest = bytes[n].max(largest);
-    }
-    largest
 }
