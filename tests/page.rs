@@ -39,7 +39,7 @@ channels = 10
 
 /// Charts of each page.
 const FIGURES: [(&str, usize); 6] =
-    [("run", 8), ("sweep", 1), ("sensitivity", 6), ("search", 6), ("sparsity", 10), ("hostile", 6)];
+    [("run", 8), ("sweep", 1), ("sensitivity", 8), ("search", 8), ("sparsity", 10), ("hostile", 6)];
 
 fn python() -> PathBuf {
     let temporary = Path::new(env!("CARGO_TARGET_TMPDIR"));
@@ -121,13 +121,12 @@ fn pages_work_in_a_browser() {
     page("run", &["run", "lenet5", "--images", "10"]);
     page("sweep", &["sweep", "space.toml", "--pareto", "accuracy,energy_pj"]);
     let sensitivity = ["--widths", "3..4", "--kinds", "extrinsic,intrinsic", "--thresholds", "0.1"];
+    let points = ["--points", "-1..1", "--calibration", "8"];
     let small = ["lenet5", "--images", "6"];
-    page(
-        "sensitivity",
-        &[&["sensitivity"], &small[..], &sensitivity, &["--calibration", "8"]].concat(),
-    );
+    page("sensitivity", &[&["sensitivity"], &small[..], &sensitivity, &points].concat());
     let search = ["--generations", "1", "--population", "2", "--calibration", "8"];
-    page("search", &[&["search"], &small[..], &search].concat());
+    let thresholds = ["--thresholds", "--cost", "energy"];
+    page("search", &[&["search"], &small[..], &search, &thresholds].concat());
     let sparsity = ["--prune", "0.5", "--thresholds", "--loss", "0.5"];
     page("sparsity", &[&["sparsity"], &small[..], &sparsity].concat());
     page("hostile", &["run", "hostile.toml"]);

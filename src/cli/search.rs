@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::cli::subject::{SubjectArgs, percent, write};
 use crate::cli::{output, threads};
 use crate::error::{Error, Result};
-use crate::explore::{Candidate, Search, SearchSettings, search};
+use crate::explore::{Candidate, Cost, Search, SearchSettings, search};
 use crate::report::ruled_table;
 
 /// What to search for.
@@ -16,9 +16,12 @@ pub struct Args {
     /// Fraction of the images that may be lost against the float network.
     #[arg(long, value_name = "FRACTION", default_value_t = 0.005)]
     loss: f64,
-    /// What is to be least: bits (of weights and feature maps) or energy.
+    /// What is to be least: bits (of weights and feature maps), energy or cycles.
     #[arg(long, value_name = "COST", default_value = "bits")]
     cost: String,
+    /// Choose thresholds too, below which output words become zero; with --cost energy or cycles.
+    #[arg(long)]
+    thresholds: bool,
     /// Narrowest words in bits.
     #[arg(long, value_name = "BITS", default_value_t = 2)]
     narrowest: u32,
@@ -51,6 +54,7 @@ fn execute(args: &Args) -> Result<()> {
     let settings = SearchSettings {
         loss: args.loss,
         cost: args.cost.parse()?,
+        thresholds: args.thresholds,
         narrowest: args.narrowest,
         population: args.population,
         generations: args.generations,
@@ -72,42 +76,56 @@ fn execute(args: &Args) -> Result<()> {
 }
 
 fn rows(found: &Search) -> Vec<Vec<String>> {
-    let header = ["layer", "site", "format", "accumulator_bits"];
+    let header = ["layer", "site", "format", "accumulator_bits", "threshold"];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
     rows.extend(found.sites.iter().map(|site| {
         let accumulator = site.accumulator_bits.map_or(String::new(), |bits| bits.to_string());
-        vec![site.layer.clone(), site.site.clone(), site.format.clone(), accumulator]
+        let threshold = site.threshold.map_or(String::new(), |value| value.to_string());
+        vec![site.layer.clone(), site.site.clone(), site.format.clone(), accumulator, threshold]
     }));
     rows
 }
 
 fn shown(found: &Search) -> String {
-    let mut sites = ruled_table(&["layer", "site", "format", "safe accumulator"], 2);
+    let all = ["layer", "site", "format", "safe accumulator", "zero below"];
+    let columns = if found.chosen.thresholds.is_empty() { &all[..4] } else { &all };
+    let mut sites = ruled_table(columns, 2);
     for row in rows(found).into_iter().skip(1) {
-        sites.add_row(row);
+        sites.add_row(row.into_iter().take(columns.len()));
     }
-    let header =
-        ["", "weight bits", "activation bits", "energy (pJ)", "tuning", "held out", "95 %"];
-    let mut designs = ruled_table(&header, 1);
+    let cycles = found.cost != Cost::Bits;
+    let header = ["", "weight bits", "activation bits", "energy (pJ)"]
+        .into_iter()
+        .chain(cycles.then_some("cycles"))
+        .chain(["tuning", "held out", "95 %"]);
+    let mut designs = ruled_table(&header.collect::<Vec<_>>(), 1);
     let mut add = |name: &str, c: &Candidate| {
         let [low, high] = c.held_out.ci95.map(percent);
-        designs.add_row([
+        let takes = [
             name.to_owned(),
             c.weight_bits.to_string(),
             c.activation_bits.to_string(),
             format!("{:.0}", c.energy_pj),
-            percent(c.tuning.rate),
-            percent(c.held_out.rate),
-            format!("{low} to {high}"),
-        ]);
+        ];
+        let scores = [percent(c.tuning.rate), percent(c.held_out.rate), format!("{low} to {high}")];
+        let cycles = cycles.then(|| format!("{:.0}", c.cycles));
+        designs.add_row(takes.into_iter().chain(cycles).chain(scores));
     };
     add("8 bits", &found.eight_bits);
     add("chosen", &found.chosen);
+    let [eight, chosen] = [&found.eight_bits, &found.chosen];
     let bits = |c: &Candidate| (c.weight_bits + c.activation_bits) as f64;
+    let mut less = format!("bits fewer by {:.2}×", bits(eight) / bits(chosen).max(1.0));
+    match found.cost {
+        Cost::Bits => {}
+        Cost::Energy => {
+            less += &format!(", energy less by {:.2}×", eight.energy_pj / chosen.energy_pj)
+        }
+        Cost::Cycles => less += &format!(", cycles fewer by {:.2}×", eight.cycles / chosen.cycles),
+    }
     format!(
-        "{sites}\n\n{designs}\n\n{} bits fewer by {:.2}×; float {} on {} tuning images, {} on {} held out\n",
+        "{sites}\n\n{designs}\n\n{} {less}; float {} on {} tuning images, {} on {} held out\n",
         found.network,
-        bits(&found.eight_bits) / bits(&found.chosen).max(1.0),
         percent(found.float[0]),
         found.chosen.tuning.images,
         percent(found.float[1]),

@@ -1,6 +1,7 @@
 //! `bittrue sensitivity`: what accuracy loses when layers have narrower words.
 
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 use crate::cli::subject::{SubjectArgs, percent};
 use crate::cli::{output, threads};
@@ -17,6 +18,9 @@ pub struct Args {
     /// Word widths in bits.
     #[arg(long, value_name = "FROM..TO", default_value = "2..8")]
     widths: String,
+    /// Binary points: fractional bits more (or, below 0, fewer) than calibrated at that width.
+    #[arg(long, value_name = "FROM..TO", default_value = "0", allow_hyphen_values = true)]
+    points: String,
     /// What is narrowed: extrinsic (weights and outputs), weights, output, intrinsic (accumulators
     /// and products).
     #[arg(long, value_name = "KIND", default_value = "extrinsic", value_delimiter = ',')]
@@ -35,7 +39,8 @@ pub struct Args {
 /// Runs the experiments and prints a table.
 pub fn run(args: &Args) -> Result<()> {
     let settings = Settings {
-        widths: widths(&args.widths)?,
+        widths: range("--widths", &args.widths, "2..8 for 2 to 8 bits")?,
+        points: range("--points", &args.points, "-2..2 for 2 fractional bits fewer to 2 more")?,
         kinds: args.kinds.iter().map(|text| text.parse::<Kind>()).collect::<Result<_>>()?,
         roundings: args.roundings.iter().map(|text| text.parse()).collect::<Result<_>>()?,
         thresholds: args.thresholds.clone(),
@@ -48,12 +53,17 @@ pub fn run(args: &Args) -> Result<()> {
     threads::pool(args.subject.threads)?.install(|| execute(args, &settings))
 }
 
-fn widths(text: &str) -> Result<RangeInclusive<u32>> {
+/// Whole numbers with both ends included: `2..8`, or one of them: `4`.
+fn range<T: FromStr + PartialOrd>(
+    option: &str,
+    text: &str,
+    example: &str,
+) -> Result<RangeInclusive<T>> {
     let ends = text.split_once("..").unwrap_or((text, text));
     match (ends.0.parse(), ends.1.trim_start_matches('=').parse()) {
         (Ok(from), Ok(to)) if from <= to => Ok(from..=to),
-        _ => Err(Error::new("--widths", format_args!("`{text}` is no range"))
-            .remedy("write 2..8 for 2 to 8 bits")),
+        _ => Err(Error::new(option, format_args!("`{text}` is no range"))
+            .remedy(format_args!("write {example}"))),
     }
 }
 
@@ -89,6 +99,7 @@ fn rows(found: &Sensitivity) -> Vec<Vec<String>> {
         "layer",
         "kind",
         "bits",
+        "point",
         "rounding",
         "threshold",
         "images",
@@ -107,6 +118,7 @@ fn rows(found: &Sensitivity) -> Vec<Vec<String>> {
             name(experiment),
             kind(experiment.kind).into(),
             experiment.bits.map_or(String::new(), |bits| bits.to_string()),
+            experiment.point.map_or(String::new(), |point| point.to_string()),
             experiment.rounding.map_or(String::new(), |rounding| rounding.name().to_owned()),
             experiment.threshold.map_or(String::new(), |threshold| threshold.to_string()),
             score.images.to_string(),
@@ -122,7 +134,7 @@ fn rows(found: &Sensitivity) -> Vec<Vec<String>> {
     rows
 }
 
-/// A row for each layer, kind and rounding, a column for each width or threshold.
+/// A row for each layer, kind, rounding and binary point, a column for each width or threshold.
 fn shown(found: &Sensitivity) -> String {
     let value = |e: &Experiment| match (e.bits, e.threshold) {
         (Some(bits), _) => format!("{bits} bits"),
@@ -130,10 +142,14 @@ fn shown(found: &Sensitivity) -> String {
         (None, None) => String::new(),
     };
     let mut columns: Vec<String> = Vec::new();
-    let mut lines: Vec<[String; 3]> = Vec::new();
+    let mut lines: Vec<[String; 4]> = Vec::new();
     let line = |e: &Experiment| {
         let rounding = e.rounding.map_or(String::new(), |r: Rounding| r.name().to_owned());
-        [name(e), kind(e.kind).to_owned(), rounding]
+        let point = e.point.map_or(String::new(), |point| match point {
+            0 => "0".to_owned(),
+            _ => format!("{point:+}"),
+        });
+        [name(e), kind(e.kind).to_owned(), rounding, point]
     };
     for experiment in &found.experiments {
         let (column, row) = (value(experiment), line(experiment));
@@ -144,7 +160,7 @@ fn shown(found: &Sensitivity) -> String {
             lines.push(row);
         }
     }
-    let header: Vec<&str> = ["layer", "kind", "rounding"]
+    let header: Vec<&str> = ["layer", "kind", "rounding", "point"]
         .into_iter()
         .chain(columns.iter().map(String::as_str))
         .collect();

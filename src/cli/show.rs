@@ -6,7 +6,7 @@ use std::path::Path;
 use comfy_table::Table;
 
 use crate::cli::output;
-use crate::cost::resources;
+use crate::cost::{DspSlice, resources};
 use crate::dataset;
 use crate::error::{Error, Result};
 use crate::hardware::Hardware;
@@ -180,7 +180,8 @@ fn describe(hardware: &Hardware) -> String {
     );
     line("vector unit", format!("{} operations a cycle", hardware.vector.lanes));
     line("energy", format!("{}: {}", hardware.energy.name, hardware.energy.description));
-    for resources in resources(hardware) {
+    for dsp in &DspSlice::ALL {
+        let resources = resources(hardware, dsp);
         line(
             resources.dsp.as_str(),
             format!(

@@ -58,7 +58,7 @@ mod tests {
         let counts = LayerCounts {
             cycles: Cycles { compute: 700, stall: 300, ..Cycles::default() },
             macs: Macs { total: 64_000, effectual: 30_000, gated: 20_000, skipped: 14_000 },
-            memory: vec![Accesses { read_bits: [64, 0, 0], ..Accesses::default() }],
+            memory: smallvec::smallvec![Accesses { read_bits: [64, 0, 0], ..Accesses::default() }],
             ..LayerCounts::default()
         };
         let spent = energy(&counts, &BITS, &hardware);

@@ -9,4 +9,4 @@ mod resources;
 
 pub use energy::{Energy, energy, level_energy};
 pub use metrics::{Metrics, metrics};
-pub use resources::{DSP_SLICES, DspSlice, Resources, element, multiplier_luts, resources};
+pub use resources::{DspSlice, Resources, element, multiplier_luts, resources};

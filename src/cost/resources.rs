@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::hardware::{Array, Hardware};
+use crate::hardware::Hardware;
 use crate::numeric::Overflow;
 
 /// A family of DSP slices.
@@ -19,21 +19,24 @@ pub struct DspSlice {
     pub source: &'static str,
 }
 
-/// The slices that are known.
-pub const DSP_SLICES: [DspSlice; 2] = [
-    DspSlice {
+impl DspSlice {
+    /// Of the 7 series.
+    pub const E1: Self = Self {
         name: "DSP48E1",
         ports: [25, 18],
         accumulator: 48,
         source: "AMD UG479, 7 Series DSP48E1 Slice",
-    },
-    DspSlice {
+    };
+    /// Of UltraScale.
+    pub const E2: Self = Self {
         name: "DSP48E2",
         ports: [27, 18],
         accumulator: 48,
         source: "AMD UG579, UltraScale Architecture DSP Slice",
-    },
-];
+    };
+    /// The families that are known.
+    pub const ALL: [Self; 2] = [Self::E1, Self::E2];
+}
 
 /// Bits between two products in one slice, beside their width: AMD WP486 places products of 16 bits
 /// 18 bits apart, so that seven of them can be summed.
@@ -101,19 +104,12 @@ fn saturation_luts(bits: u32) -> u32 {
     (4 * bits).div_ceil(3) + 3
 }
 
-/// The estimates for a hardware model, by family of slices.
-pub fn resources(hardware: &Hardware) -> Vec<Resources> {
+/// The estimate for the array of a hardware model with slices of one family.
+pub fn resources(hardware: &Hardware, dsp: &DspSlice) -> Resources {
     let bits = &hardware.datapath.bits;
-    let [rows, columns] = hardware.array.size();
-    let each = match &hardware.array {
-        Array::Systolic(_) => 1,
-        Array::Lanes(array) => array.macs_per_cycle,
-    };
-    let elements = (rows * columns * each) as u64;
     let widths = [bits.weights, bits.activations, bits.accumulator];
     let overflow = hardware.datapath.accumulator_overflow;
-    let of_slice = |dsp: &DspSlice| element(dsp, widths, overflow).times(elements);
-    DSP_SLICES.iter().map(of_slice).collect()
+    element(dsp, widths, overflow).times(hardware.array.macs_per_cycle())
 }
 
 /// One element: registers for both operands, the product and the accumulator, and for two signals
@@ -167,8 +163,8 @@ impl Resources {
 mod tests {
     use super::*;
 
-    const E1: DspSlice = DSP_SLICES[0];
-    const E2: DspSlice = DSP_SLICES[1];
+    const E1: DspSlice = DspSlice::E1;
+    const E2: DspSlice = DspSlice::E2;
 
     /// 35 × 25 takes two slices of 25 × 18 (UG479, wider multipliers): 35 = 18 + 17. 32 × 32 takes
     /// four: 32 = 18 + 17 on one side, 25 + 24 on the other.

@@ -1,5 +1,4 @@
-//! From a point's values to a network, a plan and an accelerator; and what the accelerator takes of
-//! an FPGA.
+//! From a point's values to a network, a plan and an accelerator.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,7 +11,7 @@ use super::key;
 use super::space::Space;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::hardware::{Hardware, MemoryLevel};
+use crate::hardware::Hardware;
 use crate::quantize::Plan;
 
 /// A point of a space.
@@ -37,52 +36,6 @@ pub struct Design {
     pub plan_text: Arc<str>,
     /// The accelerator.
     pub hardware: Hardware,
-}
-
-/// Resources of an FPGA.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Device {
-    /// Name.
-    pub name: &'static str,
-    /// DSP slices.
-    pub dsp: u64,
-    /// Block RAMs of 36 Kb.
-    pub bram36: u64,
-    /// Flip-flops.
-    pub flip_flops: u64,
-}
-
-/// Zynq-7000 SoC data sheet: overview, DS190, table 1. Its 53 200 look-up tables are not held
-/// against: nothing here estimates them.
-const DEVICES: [Device; 1] =
-    [Device { name: "zynq7020", dsp: 220, bram36: 140, flip_flops: 106_400 }];
-
-impl Device {
-    /// The device of a name.
-    ///
-    /// # Errors
-    /// If it is not known.
-    pub fn named(name: &str) -> Result<Self> {
-        DEVICES.into_iter().find(|device| device.name == name).ok_or_else(|| {
-            let names: Vec<_> = DEVICES.iter().map(|device| device.name).collect();
-            Error::new(format_args!("device `{name}`"), "is not known")
-                .remedy(format_args!("use {}, or bounds on dsp and bram36", names.join(", ")))
-        })
-    }
-}
-
-/// DSP slices, block RAMs and flip-flops of an accelerator: a slice for each multiplier, blocks for
-/// each bank of the buffers, and for each processing element registers of a weight, an activation
-/// and an accumulator of the datapath's widths. The registers are a lower bound.
-pub(super) fn area(hardware: &Hardware) -> [u64; 3] {
-    let [rows, columns] = hardware.array.size();
-    let bits = &hardware.datapath.bits;
-    let element = u64::from(bits.weights + bits.activations + bits.accumulator);
-    [
-        hardware.array.macs_per_cycle(),
-        hardware.memory.iter().map(MemoryLevel::bram36).sum(),
-        rows as u64 * columns as u64 * element,
-    ]
 }
 
 /// The files that a space changes, parsed once.

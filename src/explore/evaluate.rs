@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::prelude::*;
 use serde_json::Value;
 
-use super::design::{Design, Point, area};
+use super::design::{Design, Point};
+use super::device::Area;
 use super::journal::{Outcome, Record};
 use super::subject::Data;
 use super::table::RESULT_COLUMNS;
@@ -185,7 +186,7 @@ impl Ran<'_> {
         let images = self.surveyed.images();
         let figures = Figures::new(&totals.counts, &totals.energy, images, hardware);
         let events = Overflows::from(totals.counts.sites).sum;
-        let [dsp, bram36, flip_flops] = area(hardware);
+        let area = Area::of(hardware);
         let bytes = |level: &crate::hardware::MemoryLevel| {
             figures.traffic_bytes.get(&level.name).map_or(0.0, |t| t.read + t.write)
         };
@@ -217,9 +218,10 @@ impl Ran<'_> {
                 "weight_bits" => self.weight_bits.into(),
                 "activation_bits" => self.activation_bits.into(),
                 "overflows" => (events.wrapped + events.saturated).into(),
-                "dsp" => dsp.into(),
-                "bram36" => bram36.into(),
-                "flip_flops" => flip_flops.into(),
+                "dsp" => area.dsp.into(),
+                "bram36" => area.bram36.into(),
+                "luts" => area.luts.into(),
+                "flip_flops" => area.flip_flops.into(),
                 _ => Value::Null,
             }
         };

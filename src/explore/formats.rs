@@ -112,13 +112,17 @@ impl Formats {
         self.formats.get(&bits)?.get(&(layer.to_owned(), site)).copied()
     }
 
-    /// The rules of every site at `bits`.
-    pub fn uniform(&self, bits: u32, rounding: Option<Rounding>) -> String {
+    /// The rules of every site at `bits`, with `offset` more fractional bits than calibrated.
+    ///
+    /// # Errors
+    /// If there is no such format.
+    pub fn uniform(&self, bits: u32, offset: i32, rounding: Option<Rounding>) -> Result<String> {
         let mut text = String::new();
-        for ((layer, site), &format) in self.formats.get(&bits).into_iter().flatten() {
+        for ((layer, site), format) in self.formats.get(&bits).into_iter().flatten() {
+            let format = format.with_frac(format.frac() + offset)?;
             Rule { layer, site, format, rounding, threshold: None }.write(&mut text);
         }
-        text
+        Ok(text)
     }
 
     /// The sites that have a format at `bits`, layer by layer.

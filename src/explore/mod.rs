@@ -6,6 +6,7 @@
 
 mod axes;
 mod design;
+mod device;
 mod evaluate;
 mod formats;
 mod journal;
@@ -24,7 +25,8 @@ mod table;
 mod takes;
 
 pub use axes::{Axes, Axis};
-pub use design::{Design, Device, Point};
+pub use design::{Design, Point};
+pub use device::{Area, Device};
 pub use evaluate::Observer;
 pub use journal::{Identity, Journal, Outcome, Record};
 pub use pareto::{Goal, Objective, front};

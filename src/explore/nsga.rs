@@ -13,8 +13,8 @@ pub(super) type Genome = Vec<u32>;
 
 /// What is searched, and how long.
 pub(super) struct Nsga {
-    /// Values of every gene.
-    pub range: RangeInclusive<u32>,
+    /// Values of each gene.
+    pub ranges: Vec<RangeInclusive<u32>>,
     /// Candidates of a generation.
     pub population: usize,
     /// Generations.
@@ -90,14 +90,15 @@ impl Nsga {
         let genes = survivors[a].iter().zip(&survivors[b]);
         let len = survivors[a].len();
         genes
-            .map(|(&a, &b)| {
+            .zip(&self.ranges)
+            .map(|((&a, &b), range)| {
                 let gene = if random.below(2) == 0 { a } else { b };
                 let gene = match random.below(len) {
                     0 => gene.saturating_sub(1),
                     1 => gene + 1,
                     _ => gene,
                 };
-                gene.clamp(*self.range.start(), *self.range.end())
+                gene.clamp(*range.start(), *range.end())
             })
             .collect()
     }
@@ -161,7 +162,8 @@ mod tests {
     /// totals, a + b = 8 · genes is reached by every candidate, so each total appears.
     #[test]
     fn a_known_front_is_found() {
-        let search = Nsga { range: 0..=8, population: 20, generations: 40, seed: 1 };
+        let ranges = vec![0..=8; 3];
+        let search = Nsga { ranges, population: 20, generations: 40, seed: 1 };
         let objectives = |genome: &Genome| {
             // Genes 0 and 1 trade off; gene 2 only hurts.
             let trade = f64::from(genome[0] + genome[1]);

@@ -21,6 +21,8 @@ use crate::simulate::BoundNetwork;
 pub struct Settings {
     /// Word widths in bits.
     pub widths: RangeInclusive<u32>,
+    /// Binary points of the narrowed sites, as fractional bits more than calibrated.
+    pub points: RangeInclusive<i32>,
     /// What is narrowed.
     pub kinds: Vec<Kind>,
     /// Roundings of the narrowed sites.
@@ -90,6 +92,8 @@ pub struct Experiment {
     pub kind: Option<Kind>,
     /// Width in bits.
     pub bits: Option<u32>,
+    /// Fractional bits more than calibrated at that width; negative for fewer.
+    pub point: Option<i32>,
     /// Rounding.
     pub rounding: Option<Rounding>,
     /// Threshold, as a fraction of the largest calibrated value.
@@ -105,9 +109,13 @@ struct Task {
     layer: Option<usize>,
     kind: Option<Kind>,
     bits: Option<u32>,
+    point: Option<i32>,
     rounding: Option<Rounding>,
     threshold: Option<f64>,
 }
+
+/// Fractional bits more or fewer than calibrated, at most: words of 8 bits are all clipped or zero there.
+const FARTHEST: i32 = 8;
 
 /// Runs the experiments on `data`; `done` hears of each.
 ///
@@ -129,10 +137,14 @@ pub fn sensitivity(
         return Err(Error::new("--widths", format_args!("1 to {WIDE} bits are expected"))
             .remedy("write 2..8"));
     }
+    if *settings.points.start() < -FARTHEST || *settings.points.end() > FARTHEST {
+        let problem = format_args!("-{FARTHEST} to {FARTHEST} fractional bits are expected");
+        return Err(Error::new("--points", problem).remedy("write -2..2"));
+    }
     let widths: Vec<u32> = settings.widths.clone().collect();
     let calibration = source.calibration.as_ref();
     let formats = Formats::new(model, &widths, calibration, settings.calibration)?;
-    let base_rules = formats.uniform(WIDE, None);
+    let base_rules = formats.uniform(WIDE, 0, None)?;
     let lowered = formats.lower(&base_rules)?;
     let base = BoundNetwork::bind(&lowered.network, &hardware.datapath, settings.seed)?;
     let Some(baseline) = &lowered.baseline else {
@@ -156,6 +168,7 @@ pub fn sensitivity(
             layer: task.layer.map(|layer| formats.layers()[layer].clone()),
             kind: task.kind,
             bits: task.bits,
+            point: task.point,
             rounding: task.rounding,
             threshold: task.threshold,
             loss: (base_score.hits as f64 - score.hits as f64) / score.images.max(1) as f64,
@@ -181,15 +194,19 @@ fn tasks(settings: &Settings, layers: usize) -> Vec<Task> {
     for layer in (0..layers).map(Some).chain([None]) {
         for &kind in &kinds {
             for bits in settings.widths.clone() {
-                for &rounding in &settings.roundings {
-                    let (kind, bits, rounding) = (Some(kind), Some(bits), Some(rounding));
-                    tasks.push(Task { layer, kind, bits, rounding, threshold: None });
+                for point in settings.points.clone() {
+                    for &rounding in &settings.roundings {
+                        let (kind, bits, point) = (Some(kind), Some(bits), Some(point));
+                        let rounding = Some(rounding);
+                        tasks.push(Task { layer, kind, bits, point, rounding, threshold: None });
+                    }
                 }
             }
         }
         for &threshold in &settings.thresholds {
             let threshold = Some(threshold);
-            tasks.push(Task { layer, kind: None, bits: None, rounding: None, threshold });
+            let (kind, bits, point, rounding) = (None, None, None, None);
+            tasks.push(Task { layer, kind, bits, point, rounding, threshold });
         }
     }
     tasks
@@ -199,38 +216,79 @@ fn tasks(settings: &Settings, layers: usize) -> Vec<Task> {
 fn rules(formats: &Formats, task: &Task, hardware: &Hardware) -> Result<String> {
     let mut text = String::new();
     let rounding = task.rounding;
+    let offset = task.point.unwrap_or(0);
     if let (None, Some(Kind::Extrinsic), Some(bits)) = (task.layer, task.kind, task.bits) {
-        return Ok(formats.uniform(bits, rounding));
+        return formats.uniform(bits, offset, rounding);
     }
     let layers = match task.layer {
         Some(layer) => &formats.layers()[layer..=layer],
         None => formats.layers(),
     };
     for layer in layers {
-        let mut narrow = |site: &'static str, bits: u32, threshold: Option<f64>| {
+        let mut narrow = |site: &'static str, bits: u32, threshold: Option<f64>| -> Result<()> {
             if let Some(format) = formats.at(layer, site, bits) {
+                let format = format.with_frac(format.frac() + offset)?;
                 let threshold = threshold.map(|t| t * format.value(format.max()));
                 Rule { layer, site, format, rounding, threshold }.write(&mut text);
             }
+            Ok(())
         };
         match (task.kind, task.bits) {
             (Some(Kind::Extrinsic), Some(bits)) => {
-                narrow("weights", bits, None);
-                narrow("output", bits, None);
+                narrow("weights", bits, None)?;
+                narrow("output", bits, None)?;
             }
-            (Some(Kind::Weights), Some(bits)) => narrow("weights", bits, None),
-            (Some(Kind::Output), Some(bits)) => narrow("output", bits, None),
+            (Some(Kind::Weights), Some(bits)) => narrow("weights", bits, None)?,
+            (Some(Kind::Output), Some(bits)) => narrow("output", bits, None)?,
             (Some(Kind::Intrinsic), Some(bits)) => {
                 let seen = formats.prepared().distribution(layer);
                 let largest = seen.map_or(0.0, |seen| seen.max_magnitude());
                 let format = signed(bits, largest)?;
+                let format = format.with_frac(format.frac() + offset)?;
                 let product = (hardware.datapath.style == Style::ProductCast).then_some("product");
                 for site in ["accumulator"].into_iter().chain(product) {
                     Rule { layer, site, format, rounding, threshold: None }.write(&mut text);
                 }
             }
-            _ => narrow("output", WIDE, task.threshold),
+            _ => narrow("output", WIDE, task.threshold)?,
         }
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numeric::Format;
+    use crate::{dataset, network};
+
+    #[test]
+    fn a_point_moves_every_narrowed_format() {
+        let model = network::open("lenet5").unwrap();
+        let source = dataset::open("mnist").unwrap();
+        let formats = Formats::new(&model, &[4], source.calibration.as_ref(), 8).unwrap();
+        let hardware = Hardware::open(Hardware::DEFAULT).unwrap();
+        let written = |layer, kind, point| {
+            let (bits, threshold) = (Some(4), None);
+            let rounding = Some(Rounding::Floor);
+            let task = Task { layer, kind: Some(kind), bits, point, rounding, threshold };
+            let plan = rules(&formats, &task, &hardware).unwrap();
+            let formats = plan.split("format = \"").skip(1);
+            let format = |rest: &str| rest.split('"').next().unwrap().parse::<Format>().unwrap();
+            formats.map(format).collect::<Vec<_>>()
+        };
+        for (layer, kind, sites) in [
+            (Some(1), Kind::Extrinsic, 2),
+            (Some(1), Kind::Intrinsic, 1),
+            (None, Kind::Weights, 5),
+            (None, Kind::Extrinsic, 11),
+        ] {
+            let (calibrated, moved) =
+                (written(layer, kind, Some(0)), written(layer, kind, Some(-3)));
+            assert_eq!(calibrated.len(), sites, "{kind:?}");
+            for (format, moved) in calibrated.iter().zip(moved) {
+                assert_eq!(moved, format.with_frac(format.frac() - 3).unwrap());
+            }
+        }
+    }
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::axes::{Axes, Axis};
-use super::design::Device;
+use super::device::Device;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::hardware::Hardware;

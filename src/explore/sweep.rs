@@ -8,20 +8,19 @@ use std::sync::mpsc;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::design::{Point, area, points};
+use super::design::{Point, points};
+use super::device::Area;
 use super::evaluate::{Observer, Subjects, groups, networks};
 use super::journal::{self, Identity, Journal, Outcome, Record};
 use super::space::{Constraint, Space};
 use super::subject::Data;
-use super::table::{Refused, Row, Table, satisfies};
+use super::table::{RESULT_COLUMNS, Refused, Row, Table, satisfies};
 use crate::error::{Error, Result};
 use crate::network;
 use crate::quantize::Plan;
 
 /// Records of one batch, at most: what one synchronisation of the journal covers.
 const BATCH: usize = 4096;
-/// Columns that are known before a point runs.
-const AREA: [&str; 3] = ["dsp", "bram36", "flip_flops"];
 
 /// A space with its points and inputs, ready to run.
 #[derive(Debug)]
@@ -256,7 +255,7 @@ fn retain(space: &Space, points: &mut Vec<Point>) -> Result<()> {
         let known = match constraint {
             Constraint::Fits(_) => true,
             Constraint::Column { column, .. } => {
-                keys.contains(&column.as_str()) || AREA.contains(&column.as_str())
+                keys.contains(&column.as_str()) || Area::COLUMNS.contains(&column.as_str())
             }
         };
         let holds = satisfies(&columns, constraint).map_err(|e| e.within(&space.name))?;
@@ -265,9 +264,10 @@ fn retain(space: &Space, points: &mut Vec<Point>) -> Result<()> {
         }
         points.retain(|point| {
             let Ok(design) = &point.design else { return true };
-            let area = area(&design.hardware);
+            let area = Area::of(&design.hardware).values();
             let result = |name: &str| {
-                AREA.iter().position(|a| *a == name).map_or(Value::Null, |index| area[index].into())
+                let index = Area::COLUMNS.iter().position(|column| *column == name);
+                index.map_or(Value::Null, |index| area[index].into())
             };
             let results = columns[keys.len()..].iter().map(|column| result(&column.name));
             let values: Vec<Value> = point.values.iter().cloned().chain(results).collect();
@@ -277,11 +277,12 @@ fn retain(space: &Space, points: &mut Vec<Point>) -> Result<()> {
     Ok(())
 }
 
-/// SHA-256 of everything that results depend on: the program's version, the space, networks and
-/// weights, plans, hardware models, images and labels.
+/// SHA-256 of everything that results depend on: the program's version and columns, the space, networks
+/// and weights, plans, hardware models, images and labels.
 fn hash(space: &Space, points: &[Point], subjects: &Subjects) -> Result<String> {
     let mut hash = Hash::default();
     hash.text(env!("CARGO_PKG_VERSION"));
+    RESULT_COLUMNS.iter().for_each(|column| hash.text(column.0));
     hash.text(&space.text);
     let mut calibrated = 0;
     for point in points {

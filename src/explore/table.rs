@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::device::Area;
 use super::pareto::{Goal, Objective, front};
 use super::space::Constraint;
 use crate::error::{Error, Result};
 
 /// Names of the results, their goals and units; docs/exploration.md says what each is.
-pub const RESULT_COLUMNS: [(&str, Goal, &str); 26] = [
+pub const RESULT_COLUMNS: [(&str, Goal, &str); 27] = [
     ("accuracy", Goal::Max, "fraction"),
     ("accuracy_low", Goal::Max, "fraction"),
     ("accuracy_high", Goal::Max, "fraction"),
@@ -34,6 +35,7 @@ pub const RESULT_COLUMNS: [(&str, Goal, &str); 26] = [
     ("overflows", Goal::Min, "words"),
     ("dsp", Goal::Min, "slices"),
     ("bram36", Goal::Min, "blocks"),
+    ("luts", Goal::Min, "lookup tables"),
     ("flip_flops", Goal::Min, "flip-flops"),
 ];
 
@@ -213,11 +215,9 @@ pub(super) fn satisfies(
             vec![(column(columns, name)?, *comparison, *bound)]
         }
         Constraint::Fits(device) => {
-            let budget =
-                [("dsp", device.dsp), ("bram36", device.bram36), ("flip_flops", device.flip_flops)];
-            let bounds = budget
-                .map(|(name, available)| Ok((column(columns, name)?, AtMost, available as f64)));
-            bounds.into_iter().collect::<Result<_>>()?
+            let available = Area::COLUMNS.into_iter().zip(device.area.values());
+            let bound = |(name, most)| Ok((column(columns, name)?, AtMost, most as f64));
+            available.map(bound).collect::<Result<_>>()?
         }
     };
     Ok(move |values: &[Value]| {

@@ -58,6 +58,8 @@ pub(crate) struct Bias {
 pub(crate) struct Buffers<E> {
     map: Vec<E>,
     magnitudes: Vec<E>,
+    /// For each thread, those of a pixel in accumulation order.
+    operands: Vec<E>,
 }
 
 impl<E: Element> Prepared<E> {
@@ -129,6 +131,7 @@ impl<E: Element> Prepared<E> {
         Buffers {
             map: vec![E::default(); self.map.len()],
             magnitudes: vec![E::default(); if checked { self.map.len() } else { 0 }],
+            operands: Vec::new(),
         }
     }
 
@@ -141,19 +144,25 @@ impl<E: Element> Prepared<E> {
         (threads, draws): (usize, LayerDraws),
         events: &mut SiteEvents,
     ) {
-        self.map.fill(input, &mut buffers.map, E::from_raw);
-        if !buffers.magnitudes.is_empty() {
-            self.map.fill(input, &mut buffers.magnitudes, |word| E::from_raw(word.abs()));
+        let Buffers { map, magnitudes, operands } = buffers;
+        self.map.fill(input, map, E::from_raw);
+        if !magnitudes.is_empty() {
+            self.map.fill(input, magnitudes, |word| E::from_raw(word.abs()));
         }
-        let (buffers, geometry) = (&*buffers, &self.geometry);
-        let part = Part { pixels: 0..geometry.pixels(), words: output.slots() };
+        operands.resize(threads * self.offsets.len(), E::default());
+        let (map, magnitudes, geometry) = (&**map, &**magnitudes, &self.geometry);
+        let part = Part { pixels: 0..geometry.pixels(), words: output.slots(), memory: operands };
         let channels = geometry.output.channels;
         *events += part.run([channels, PIXELS], geometry.macs(), threads, &|part| {
             let mut events = SiteEvents::default();
-            let operands = &mut vec![E::default(); self.offsets.len()];
-            let pixels =
-                Pixels { layer: self, buffers, part, operands, draws, events: &mut events };
-            self.simd.run(pixels);
+            self.simd.run(Pixels {
+                layer: self,
+                map,
+                magnitudes,
+                part,
+                draws,
+                events: &mut events,
+            });
             events
         });
     }
@@ -165,10 +174,9 @@ const PIXELS: usize = 4;
 /// Some pixels of an image, as work to be compiled per instruction set.
 struct Pixels<'a, E> {
     layer: &'a Prepared<E>,
-    buffers: &'a Buffers<E>,
-    part: Part<'a>,
-    /// Memory for the operands of a pixel in accumulation order.
-    operands: &'a mut [E],
+    map: &'a [E],
+    magnitudes: &'a [E],
+    part: Part<'a, E>,
     draws: LayerDraws,
     events: &'a mut SiteEvents,
 }
@@ -211,11 +219,11 @@ impl<E: Element> Pixels<'_, E> {
     ) {
         let layer = self.layer;
         let bases = std::array::from_fn(|p| layer.base(pixel + p, block));
-        let tile = sums.products.sums::<S, P, N>(simd, &self.buffers.map, &bases, block);
+        let tile = sums.products.sums::<S, P, N>(simd, self.map, &bases, block);
         let proven = sums.proven[block * N..][..N].iter().all(|&p| p);
         let magnitudes = match &sums.magnitudes {
             Some(packed) if !proven => {
-                Some(packed.sums::<S, P, N>(simd, &self.buffers.magnitudes, &bases, block))
+                Some(packed.sums::<S, P, N>(simd, self.magnitudes, &bases, block))
             }
             _ => None,
         };
@@ -255,8 +263,8 @@ impl<E: Element> Pixels<'_, E> {
     /// Collects the operands of the pixel at `base` in accumulation order.
     #[inline(always)]
     fn gather(&mut self, base: usize) {
-        let map = &self.buffers.map[base..];
-        for (operand, &offset) in self.operands.iter_mut().zip(&self.layer.offsets) {
+        let map = &self.map[base..];
+        for (operand, &offset) in self.part.memory.iter_mut().zip(&self.layer.offsets) {
             *operand = map[offset as usize];
         }
     }
@@ -264,9 +272,10 @@ impl<E: Element> Pixels<'_, E> {
     #[inline(always)]
     fn ordered_block<const N: usize>(&self, block: usize) -> LaneSums<N> {
         let layer = self.layer;
-        let steps = layer.offsets.len() * N;
+        let operands = &self.part.memory[..layer.offsets.len()];
+        let steps = operands.len() * N;
         let weights = &layer.ordered[block * steps..][..steps];
-        layer.chain.ordered::<E, N>(self.operands, weights, &layer.bias, block)
+        layer.chain.ordered::<E, N>(operands, weights, &layer.bias, block)
     }
 
     #[inline(always)]

@@ -167,7 +167,8 @@ impl<T: Operand> Proven<T> {
                 &*map
             }
         };
-        let part = Part { pixels: 0..self.bases.len(), words: output.slots() };
+        let part =
+            Part { pixels: 0..self.bases.len(), words: output.slots(), memory: &mut [(); 0] };
         *events += part.run([self.channels, PIXELS], self.macs, threads, &|part| {
             let mut events = SiteEvents::default();
             self.simd.run(Tiling { layer: self, operands, part, draws, events: &mut events });
@@ -196,7 +197,7 @@ impl<T: Operand> Work for Fill<'_, T> {
 struct Tiling<'a, T: Operand> {
     layer: &'a Proven<T>,
     operands: &'a [T],
-    part: Part<'a>,
+    part: Part<'a, ()>,
     draws: LayerDraws,
     events: &'a mut SiteEvents,
 }
@@ -204,7 +205,7 @@ struct Tiling<'a, T: Operand> {
 impl<T: Operand> Work for Tiling<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { layer, operands, part: Part { pixels, mut words }, draws, events } = self;
+        let Self { layer, operands, part: Part { pixels, mut words, .. }, draws, events } = self;
         let Proven { bases, tiles, requantize, channels, .. } = layer;
         let (mut sums, mut tally) = (Sums::default(), Tally::default());
         let count = pixels.len().div_ceil(S::PIXELS);

@@ -28,7 +28,7 @@ fn sensitivity() -> Sensitivity {
         "schema_version": 1, "network": "n<1", "hardware": "h", "dataset": "d", "layers": ["l"],
         "base": score,
         "experiments": [{
-            "layer": "l", "kind": "weights", "bits": 3, "rounding": null, "threshold": null, "loss": -0.25,
+            "layer": "l", "kind": "weights", "bits": 3, "point": -1, "rounding": null, "threshold": null, "loss": -0.25,
             "score": score,
         }],
     });

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::cost::{Energy, energy, metrics, resources};
+use crate::cost::{DspSlice, Energy, energy, metrics, resources};
 use crate::hardware::Hardware;
 use crate::mapping::Accesses;
 use crate::network::Network;
@@ -79,7 +79,7 @@ impl Subject<'_> {
             dataset: DatasetInfo { name: self.dataset.to_owned(), images: run.images },
             accuracy,
             faults: None,
-            resources: resources(self.hardware),
+            resources: DspSlice::ALL.map(|dsp| resources(self.hardware, &dsp)).to_vec(),
             totals: self.figures(&totals.counts, &totals.energy, run.images),
             layers,
         }

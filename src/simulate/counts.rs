@@ -3,6 +3,7 @@
 use std::ops::AddAssign;
 
 use serde::Serialize;
+use smallvec::SmallVec;
 
 use crate::kernels::SiteEvents;
 use crate::mapping::Accesses;
@@ -42,6 +43,9 @@ pub struct Density {
     pub nonzero: u64,
 }
 
+/// Accesses by memory level; so few levels lie in place.
+pub type Levels = SmallVec<[Accesses; 4]>;
+
 /// Everything that a layer counted.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct LayerCounts {
@@ -54,7 +58,7 @@ pub struct LayerCounts {
     /// Activation words that the layer reads, padding not counted.
     pub activations: Density,
     /// Accesses by memory level, in the order of the hardware model.
-    pub memory: Vec<Accesses>,
+    pub memory: Levels,
     /// Bits read from and written to the registers of the processing elements.
     pub register_bits: u64,
     /// Bits of nonzero bitmaps and other metadata moved.

@@ -13,7 +13,7 @@ mod survey;
 pub mod vector;
 mod words;
 
-pub use counts::{Cycles, Density, LayerCounts, Macs};
+pub use counts::{Cycles, Density, LayerCounts, Levels, Macs};
 
 pub use layer::LayerModel;
 pub use noise::Noise;

@@ -259,7 +259,7 @@ fn views_cost_nothing_and_sums_read_every_input() {
     };
     let flatten = model(Operation::Flatten(FlattenOrder::ChannelsFirst), &[map]);
     assert_eq!((flatten.cycles, flatten.vector_operations), (Cycles::default(), 0));
-    assert_eq!(flatten.memory, vec![Accesses::default(); 4]);
+    assert_eq!(flatten.memory[..], [Accesses::default(); 4]);
     let add = model(Operation::Add(None), &[map; 3]);
     assert_eq!(add.vector_operations, 3 * 36);
     assert_eq!(add.memory[0].read_bits[0], 3 * 36 * 8);

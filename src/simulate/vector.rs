@@ -15,11 +15,13 @@
 //! Cycles are `⌈operations / lanes⌉`. Multiply-accumulate layers requantize on the vector unit too,
 //! one operation per output word, while the array works on.
 
+use smallvec::smallvec;
+
 use crate::error::Result;
 use crate::hardware::{Hardware, Operand};
 use crate::mapping::{Accesses, Buffers, Schedule, Stream, covered, stream, window_positions};
 use crate::quantize::Operation;
-use crate::simulate::{Cycles, Density, LayerCounts};
+use crate::simulate::{Cycles, Density, LayerCounts, Levels};
 use crate::tensor::{Shape, Window};
 
 /// A feature map and the width of its words.
@@ -81,7 +83,7 @@ impl VectorModel {
         let elements = inputs.iter().map(|map| map.shape.len() as u64).sum();
         let mut counts = LayerCounts {
             activations: Density { elements, nonzero: 0 },
-            memory: vec![Accesses::default(); hardware.memory.len()],
+            memory: smallvec![Accesses::default(); hardware.memory.len()],
             ..LayerCounts::default()
         };
         let traffic = |operation: &Operation| match operation {
@@ -171,8 +173,8 @@ fn cycles(compute: u64, schedule: &Schedule) -> Cycles {
 
 /// Accesses by level, from the traffic of DRAM and that of the array or vector unit with the
 /// buffers: what DRAM gives a buffer writes, and what a buffer gives DRAM it reads.
-pub(super) fn memory(dram: &Accesses, unit: &Accesses, buffers: &Buffers) -> Vec<Accesses> {
-    let mut levels = vec![Accesses::default(); buffers.levels()];
+pub(super) fn memory(dram: &Accesses, unit: &Accesses, buffers: &Buffers) -> Levels {
+    let mut levels: Levels = smallvec![Accesses::default(); buffers.levels()];
     levels[0] = *dram;
     for operand in Operand::ALL {
         let level = &mut levels[buffers.level(operand)];

@@ -210,6 +210,8 @@ impl BoundLayer {
 #[derive(Clone, Debug)]
 pub struct ImageState {
     layers: Vec<LayerState>,
+    /// The real values of the network input.
+    input: Vec<f32>,
     magnitudes: Vec<u64>,
     pool: PoolScratch,
 }
@@ -260,11 +262,11 @@ impl BoundNetwork {
         self.state_on(1)
     }
 
-    /// Memory for an image whose layers may take up to `threads` threads of the pool each. Words and
-    /// events do not depend on it.
+    /// The same for layers that may take up to `threads` threads of the pool each.
     pub fn state_on(&self, threads: usize) -> ImageState {
         ImageState {
             layers: self.layers.iter().map(|layer| layer.state(threads)).collect(),
+            input: Vec::new(),
             magnitudes: Vec::new(),
             pool: PoolScratch::default(),
         }
@@ -302,9 +304,10 @@ impl BoundNetwork {
         let LayerState { stages, events, .. } = &mut state.layers[input];
         let draws = LayerDraws::new(self.seed, input, image);
         input::check(layer, values, self.takes_words)?;
-        let mut real = values.to_vec();
-        self.real_input(&mut real);
-        input::quantize(layer, &real, &mut stages[0], draws, &mut events.output);
+        state.input.clear();
+        state.input.extend_from_slice(values);
+        self.real_input(&mut state.input);
+        input::quantize(layer, &state.input, &mut stages[0], draws, &mut events.output);
         self.written(input, image, &mut state.layers[input], &mut state.magnitudes);
         Ok(())
     }
@@ -353,7 +356,7 @@ impl BoundNetwork {
     /// If the inputs are not of the layer's number and sizes.
     pub fn run_layer(&self, index: usize, inputs: &[&Words], image: usize, state: &mut ImageState) {
         assert_eq!(inputs.len(), self.layers[index].inputs.len(), "as many inputs as layers read");
-        let ImageState { layers, magnitudes, pool } = state;
+        let ImageState { layers, magnitudes, pool, .. } = state;
         let inputs = inputs.iter().copied();
         self.run(index, inputs, image, &mut layers[index], magnitudes, pool);
     }
@@ -375,7 +378,7 @@ impl BoundNetwork {
         match &layer.affine {
             Some(affine) if self.gives_words => {
                 let stored = |word: i64| (word + affine.zero_point) as f32;
-                elements(layer.shape).map(|(at, _)| stored(last.words().get(at))).collect()
+                by_channel(layer.shape, |at, _| stored(last.words().get(at)))
             }
             _ => self.values(self.layers.len() - 1, state),
         }
@@ -388,7 +391,7 @@ impl BoundNetwork {
             return state.values.clone();
         }
         let words = state.words();
-        elements(layer.shape).map(|(at, channel)| layer.value(words.get(at), channel)).collect()
+        by_channel(layer.shape, |at, channel| layer.value(words.get(at), channel))
     }
 
     /// The real values of an image that the dataset gives: those of the words of the input where
@@ -489,10 +492,15 @@ impl BoundLayer {
     }
 }
 
-/// Places in a channels-last map and channels of its elements, in the order channel, row, column.
-fn elements(shape: Shape) -> impl Iterator<Item = (usize, usize)> {
-    let (channels, pixels) = (shape.channels, shape.pixels());
-    (0..channels).flat_map(move |c| (0..pixels).map(move |pixel| (pixel * channels + c, c)))
+/// What `value` makes of the places in a channels-last map and their channels, in the order channel,
+/// row, column.
+fn by_channel(shape: Shape, value: impl Fn(usize, usize) -> f32) -> Vec<f32> {
+    let mut values = Vec::with_capacity(shape.len());
+    for channel in 0..shape.channels {
+        let places = (channel..shape.len()).step_by(shape.channels);
+        values.extend(places.map(|place| value(place, channel)));
+    }
+    values
 }
 
 /// The epilogue of an `output` site.

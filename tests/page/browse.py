@@ -6,6 +6,7 @@ fronts.json, point numbers of the front by pair of columns.
 """
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -142,6 +143,11 @@ def check_sweep(browser):
     def series():
         return page.evaluate(f"{scatter}.getOption().series.map((s) => s.data.map((d) => d.row?.point))")
 
+    def choose(label, name):
+        # The text of a label begins with its own; that of the options follows.
+        own = page.locator("#scatter label").filter(has_text=re.compile(f"^{label}"))
+        own.locator("select").select_option(str(names.index(name)))
+
     def rows():
         return [int(text) for text in text_of(page, f"{points} th")]
 
@@ -198,10 +204,10 @@ def check_sweep(browser):
     for pair, front in fronts.items():
         up, across = pair.split(",")
         for label, name in [("up", up), ("across", across)]:
-            page.select_option(f"#scatter label:has-text('{label}') select >> nth=0", str(names.index(name)))
+            choose(label, name)
         assert sorted(series()[-1]) == front, f"{pair}: {sorted(series()[-1])}, expected {front}"
     # Colour by a column: a series each.
-    page.select_option("#scatter label:has-text('colour') select", str(zeros))
+    choose("colour", names[zeros])
     assert len(series()) == 2 + len({r["values"][zeros] for r in report["rows"]})
     window.close()
 
@@ -215,6 +221,13 @@ def check_choices(browser):
     after = drawn(page)
     changed = [a["caption"] for a, b in zip(after, before) if a != b]
     assert len(changed) == 1 and "weight_buffer" in changed[0], changed
+    window.close()
+    window = Window(browser, "sensitivity")
+    page = window.page
+    before = drawn(page)
+    page.select_option("#extrinsic-half-even select", "conv1")
+    changed = [a["summary"] for a, b in zip(drawn(page), before) if a != b]
+    assert len(changed) == 1 and "of conv1 at 2 widths and 3 binary points" in changed[0], changed
     window.close()
     window = Window(browser, "sparsity")
     page = window.page

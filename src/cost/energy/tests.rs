@@ -29,7 +29,7 @@ fn every_component_is_a_count_times_an_entry() {
     let counts = LayerCounts {
         cycles: Cycles { compute: 900, stall: 100, dense_compute: 5000, dense_stall: 0 },
         macs: Macs { total: 160, effectual: 50, gated: 100, skipped: 10 },
-        memory: vec![
+        memory: smallvec::smallvec![
             Accesses { read_bits: [100, 200, 0], write_bits: [0, 0, 20] },
             Accesses { read_bits: [64, 0, 36], write_bits: [50, 0, 50] },
             Accesses { read_bits: [0, 1000, 0], write_bits: [0, 200, 0] },
@@ -137,7 +137,7 @@ fn counts() -> impl Strategy<Value = LayerCounts> {
     figures.prop_map(|f| LayerCounts {
         cycles: Cycles { compute: f[0], stall: f[1], ..Cycles::default() },
         macs: Macs { total: f[2] + f[3] + f[4], effectual: f[2], gated: f[3], skipped: f[4] },
-        memory: vec![
+        memory: smallvec::smallvec![
             Accesses { read_bits: [f[5], f[6], 0], write_bits: [0, 0, f[7]] },
             Accesses { read_bits: [f[8], 0, f[9]], write_bits: [f[10], 0, f[9]] },
             Accesses { read_bits: [0, f[6], 0], write_bits: [0, f[7], 0] },

@@ -3,7 +3,12 @@
 
 const { eight_bits: eight, chosen, sites, float } = results;
 const DESIGNS = [["8 bits", eight], ["chosen", chosen]];
-const costUnit = results.cost === "energy" ? { unit: "J", base: 1e-12, name: "energy an image" } : { unit: "bit", base: 1, name: "bits of weights and feature maps" };
+const COSTS = {
+  bits: { unit: "bit", base: 1, name: "bits of weights and feature maps", title: "bit" },
+  energy: { unit: "J", base: 1e-12, name: "energy an image", title: "pJ" },
+  cycles: { unit: "cycles", base: 1, name: "cycles an image", title: "cycles" },
+};
+const thresholds = chosen.thresholds ?? [];
 
 function accuracySection() {
   const part = (name, key, index) => {
@@ -46,7 +51,17 @@ function costSection() {
     axis: "energy an image",
     of: "design",
   });
-  section("Cost", el("div", { class: "pair" }, bits.element, energy.element));
+  const cycles = bars({
+    title: "Cycles an image",
+    about: `On ${results.hardware}.`,
+    summary: `Cycles: ${DESIGNS.map(([name, one]) => `${name} ${grouped(one.cycles)}`).join("; ")}.`,
+    names: DESIGNS.map(([name]) => name),
+    series: [{ name: "cycles", values: DESIGNS.map(([, one]) => one.cycles) }],
+    unit: "cycles",
+    axis: "cycles an image",
+    of: "design",
+  });
+  section("Cost", el("div", { class: "pair" }, bits.element, energy.element, cycles.element));
 }
 
 function formatsSection() {
@@ -65,21 +80,32 @@ function formatsSection() {
     axis: "width",
     stacked: false,
   });
+  const outputs = sites.map((_, index) => index).filter((index) => sites[index].site === "output");
+  const zeroed = thresholds.length === 0 ? null : bars({
+    title: "Chosen thresholds by layer",
+    about: "Output words below this fraction of the largest one become zero.",
+    summary: `Chosen thresholds of ${outputs.length} outputs; the largest is ${percent(largest(thresholds))} of the largest word.`,
+    names: outputs.map((index) => sites[index].layer),
+    series: [{ name: "threshold", values: outputs.map((index) => 100 * thresholds[index]) }],
+    unit: "% of the largest word",
+    axis: "threshold",
+  });
   const columns = [
     { title: "layer", value: (row) => row.layer },
     { title: "site", left: true, value: (row) => row.site },
     { title: "format", left: true, value: (row) => row.format },
     { title: "width", unit: "bits", value: (row) => chosen.widths[sites.indexOf(row)] },
     { title: "safe accumulator", unit: "bits", value: (row) => row.accumulator_bits },
+    ...(thresholds.length === 0 ? [] : [{ title: "zero below", value: (row) => row.threshold }]),
   ];
   const plan = el("details", {}, el("summary", {}, "The plan"), el("pre", { tabindex: "0", role: "region", "aria-label": "The chosen design as a plan file" }, results.plan));
-  section("Formats", widths.element, table({ caption: "Chosen formats by site, and the narrowest accumulators that are proven safe", columns, rows: sites }).element, plan);
+  section("Formats", widths.element, zeroed?.element, table({ caption: "Chosen formats by site, and the narrowest accumulators that are proven safe", columns, rows: sites }).element, plan);
 }
 
 function frontSection() {
   const points = results.front;
   if (points.length === 0) return;
-  const { unit, base, name } = costUnit;
+  const { unit, base, name, title } = COSTS[results.cost];
   const to = scale(unit, largest(points.map((point) => point.cost)), base);
   const build = (theme, width) => ({
     height: width < 500 ? 300 : 380,
@@ -87,7 +113,8 @@ function frontSection() {
       grid: { left: 62, right: 24, top: 16, bottom: 48, outerBoundsMode: "none" },
       tooltip: tooltip(theme, "item", ({ dataIndex }) => {
         const point = points[dataIndex];
-        const widths = sites.map((site, index) => [`${site.layer} ${site.site}`, `${point.widths[index]} bits`]);
+        const zero = (index) => (point.thresholds?.[index] ? `, zero below ${percent(point.thresholds[index], 1)}` : "");
+        const widths = sites.map((site, index) => [`${site.layer} ${site.site}`, `${point.widths[index]} bits${zero(index)}`]);
         return tip(`loss ${percent(point.loss)}, ${quantity(point.cost, unit, base)}`, widths.length > 24 ? [] : widths);
       }),
       xAxis: { type: "value", scale: true, splitNumber: width < 500 ? 3 : 7, axisLabel: { formatter: short, hideOverlap: true }, ...named(`${name}, ${to.unit}`, 28) },
@@ -96,16 +123,17 @@ function frontSection() {
     },
   });
   const columns = [
-    { title: "cost", unit: unit === "J" ? "pJ" : unit, value: (row) => row.cost },
+    { title: "cost", unit: title, value: (row) => row.cost },
     { title: "loss", value: (row) => row.loss, text: (value) => percent(value) },
     ...sites.map((site, index) => ({ title: `${site.layer} ${site.site}`, unit: "bits", value: (row) => row.widths[index] })),
+    ...sites.flatMap(({ layer }, index) => (points.some((point) => point.thresholds?.[index]) ? [{ title: `${layer} zero below`, value: (row) => row.thresholds[index], text: (value) => percent(value, 1) }] : [])),
   ];
   const content = chart({
     title: "Front of loss and cost",
     about: "Designs that no other tried one beats, on the tuning images that NSGA-II sees.",
     summary: `Scatter of the loss against the ${name} of ${points.length} designs.`,
     build,
-    data: { caption: "Front of loss and cost, with the widths of all sites", columns, rows: points },
+    data: { caption: "Front of loss and cost, with the words of all sites", columns, rows: points },
   });
   section("Front", content.element);
 }
@@ -118,6 +146,7 @@ function page() {
     ["float", percent(float[1]), "held-out images"],
     ["weights", quantity(chosen.weight_bits, "bit"), `${quantity(eight.weight_bits, "bit")} with 8 bits`],
     ["feature maps", quantity(chosen.activation_bits, "bit"), `${quantity(eight.activation_bits, "bit")} with 8 bits`],
+    ["cycles", grouped(chosen.cycles), `${grouped(eight.cycles)} with 8 bits`],
     ["energy", quantity(chosen.energy_pj, "J", 1e-12), `${quantity(eight.energy_pj, "J", 1e-12)} with 8 bits`],
   ));
   accuracySection();

@@ -1,5 +1,5 @@
 "use strict";
-// The page of a sensitivity analysis: what accuracy loses by layer and width, or threshold.
+// The page of a sensitivity analysis: what accuracy loses by layer and width, binary point, or threshold.
 
 const { base, experiments } = results;
 const ALL = "all layers";
@@ -11,7 +11,12 @@ const WHAT = {
   intrinsic: "accumulators and products, inside the loop",
 };
 
-/** The experiments that share what was varied, in order: { title, across, places, of, own }. */
+/** Fractional bits more than calibrated, and the one that the charts over widths have. */
+const points = [...new Set(experiments.map((one) => one.point).filter((point) => point != null))].sort((a, b) => a - b);
+const calibrated = points.reduce((best, point) => (Math.abs(point) < Math.abs(best) ? point : best), points[0]);
+const signed = (point) => (point < 0 ? `−${-point}` : point > 0 ? `+${point}` : "0");
+
+/** The experiments that share what was varied, in order: { title, about, across, own }. */
 function groups() {
   const found = new Map();
   for (const experiment of experiments) {
@@ -25,7 +30,39 @@ function groups() {
   return [...found.values()];
 }
 
-function draw({ title, about, across: [what, unit], own }) {
+/** A heat map of widths by binary points, of a layer or all. */
+function pointMap(title, own) {
+  const widths = [...new Set(own.map((one) => one.bits))].sort((a, b) => a - b);
+  const names = [...results.layers, ALL].filter((name) => own.some((one) => nameOf(one) === name));
+  let chosen = ALL;
+  const table = new Map(own.map((one) => [`${nameOf(one)} ${one.bits} ${one.point}`, one]));
+  const losses = () => widths.map((bits) => points.map((point) => table.get(`${chosen} ${bits} ${point}`)?.loss ?? null));
+  const rows = widths.map((bits) => `${bits} bits`);
+  const map = heat({
+    title: `Loss by width and binary point: ${title.toLowerCase()}`,
+    about: "Fractional bits more than calibrated at that width: further right the steps are finer and the range is smaller.",
+    summary: () => {
+      const least = losses().map((line) => points[line.indexOf(Math.min(...line))]);
+      return `Heat map of the loss of ${chosen} at ${widths.length} widths and ${points.length} binary points. The least is lost at ${rows.map((row, index) => `${signed(least[index])} with ${row}`).join(", ")}.`;
+    },
+    names: rows,
+    columns: points.map(signed),
+    values: losses,
+    shown: (value) => percent(value, 1),
+    most: () => largest(losses().flat()),
+    across: "fractional bits more than calibrated",
+    axis: "loss",
+    of: "width",
+    controls: el("div", { class: "controls" }, choice("layer", names.map((name) => [name, name]), chosen, (name) => {
+      chosen = name;
+      map.redraw(rows.map((_, row) => row));
+    })),
+  });
+  return map.element;
+}
+
+function draw({ title, about, across: [what, unit], own: all }) {
+  const own = all.filter((one) => one.point == null || one.point === calibrated);
   const across = `${what}, ${unit}`;
   const at = (experiment) => experiment.bits ?? experiment.threshold;
   const places = [...new Set(own.map(at))].sort((a, b) => a - b);
@@ -37,7 +74,7 @@ function draw({ title, about, across: [what, unit], own }) {
   const summary = worst ? `The most that a layer alone loses is ${percent(worst.loss)}, ${worst.layer} at ${short(at(worst))}.` : "";
   const map = heat({
     title: `Loss by layer: ${title.toLowerCase()}`,
-    about: `${about} The loss is the fraction of images lost against all words of 12 bits.`,
+    about: `${about}${calibrated ? ` Binary points: ${signed(calibrated)} fractional bits.` : ""} The loss is the fraction of images lost against all words of 12 bits.`,
     summary: `Heat map of the loss of ${names.length} rows at ${places.length} values. ${summary}`,
     names,
     columns: places.map(String),
@@ -57,7 +94,8 @@ function draw({ title, about, across: [what, unit], own }) {
     shown: (value) => percent(value),
     of: "layer",
   });
-  section(title, map.element, curves.element);
+  const byPoint = all.length > own.length ? pointMap(title, all) : null;
+  section(title, map.element, curves.element, byPoint);
 }
 
 function page() {
@@ -74,6 +112,7 @@ function page() {
     { title: "narrowed", left: true, value: (row) => row.kind ?? "threshold" },
     { title: "rounding", left: true, value: (row) => row.rounding },
     { title: "width", unit: "bits", value: (row) => row.bits },
+    { title: "binary point", unit: "fractional bits more", value: (row) => row.point, text: signed },
     { title: "threshold", value: (row) => row.threshold },
     { title: "images right", value: (row) => row.score.hits },
     { title: "accuracy", value: (row) => row.score.rate, text: (value) => percent(value) },

@@ -9,7 +9,7 @@ const goal = (column) => pareto.find((one) => one.column === columns[column].nam
 const distinct = columns.map((_, column) => new Set(rows.map((row) => value(row, column)).filter((one) => one != null)));
 const numeric = columns.map((_, column) => column).filter((column) => distinct[column].size > 0 && [...distinct[column]].every(isNumber));
 /** Columns that tell rows apart, and those of the first interest. */
-const MAIN = ["accuracy", "cycles", "energy_pj", "dram_bytes", "utilization", "dsp", "bram36"];
+const MAIN = ["accuracy", "cycles", "energy_pj", "dram_bytes", "utilization", "dsp", "bram36", "luts"];
 const varied = columns.map((_, column) => column).filter((column) => column < axes || distinct[column].size > 1);
 const main = columns.map((_, column) => column).filter((column) => column < axes || pareto.some((one) => one.column === columns[column].name) || (MAIN.includes(columns[column].name) && distinct[column].size > 0));
 

@@ -49,6 +49,7 @@ impl BoundNetwork {
         });
         ImageState {
             layers: layers.collect(),
+            input: Vec::new(),
             magnitudes: Vec::new(),
             pool: PoolScratch::default(),
         }

@@ -1,38 +1,12 @@
-//! Exploration by the command line: sweeps that survive being killed, shards, fronts, bad input.
+//! `bittrue sweep`.
 
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-const SPACE: &str = include_str!("data/spaces/lenet5_arrays.toml");
+use crate::{bittrue, json, refused, run};
 
-fn bittrue(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bittrue"));
-    command.current_dir(folder).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-/// Runs and expects success; what it printed.
-fn run(folder: &Path, arguments: &[&str]) -> String {
-    let output = bittrue(folder, arguments).output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {stderr}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Runs and expects exit code 1 and an error that contains all `parts`.
-fn refused(folder: &Path, arguments: &[&str], parts: &[&str]) {
-    let output = bittrue(folder, arguments).output().unwrap();
-    // The renderer wraps lines; compare without white space.
-    let squeeze = |text: &str| text.replace(|c: char| c.is_whitespace() || c == '│', "");
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {stderr}");
-    assert!(!stderr.contains("panicked"), "{stderr}");
-    for part in parts {
-        assert!(squeeze(&stderr).contains(&squeeze(part)), "no `{part}` in: {stderr}");
-    }
-}
+const SPACE: &str = include_str!("../data/spaces/lenet5_arrays.toml");
 
 fn folder(space: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -53,10 +27,7 @@ fn a_point_has_the_figures_of_a_run() {
     let folder = folder(space);
     let path = folder.path();
     run(path, &["sweep", "space.toml", "--json", "table.json", "--quiet"]);
-    let read = |name: &str| -> serde_json::Value {
-        serde_json::from_str(&fs::read_to_string(path.join(name)).unwrap()).unwrap()
-    };
-    let table = read("table.json");
+    let table = json(&path.join("table.json"));
     let columns = table["columns"].as_array().unwrap();
     let index = |name: &str| columns.iter().position(|column| column["name"] == name).unwrap();
     let rows = table["rows"].as_array().unwrap();
@@ -71,7 +42,7 @@ fn a_point_has_the_figures_of_a_run() {
                 "--quiet",
             ],
         );
-        let report = read("r.json");
+        let report = json(&path.join("r.json"));
         let totals = &report["totals"];
         for name in [
             "cycles",
@@ -96,6 +67,11 @@ fn a_point_has_the_figures_of_a_run() {
         let bytes = dram["read"].as_f64().unwrap() + dram["write"].as_f64().unwrap();
         assert_eq!(value("dram_bytes").as_f64(), Some(bytes));
         assert_eq!(value("sparsity_activations"), &totals["sparsity"]["activations"]);
+        let slices = report["resources"].as_array().unwrap();
+        let array = slices.iter().find(|family| family["dsp"] == "DSP48E1").unwrap();
+        for (name, key) in [("dsp", "dsps"), ("luts", "luts"), ("flip_flops", "ffs")] {
+            assert_eq!(value(name), &array[key], "{plan} {hw} {name}");
+        }
     }
 }
 
@@ -204,6 +180,37 @@ fn the_front_is_marked() {
     refused(path, &["sweep", "space.toml", "--resume", "--pareto", "cycles"], &["two or three"]);
 }
 
+/// A Zynq-7020 has 220 DSP slices and 53 200 lookup tables (DS190). By the formulas of docs/hardware.md
+/// an element of 4 bits with an accumulator of 32 that saturates takes 31 + 32 + 46 lookup tables and 52
+/// flip-flops, one of 8 bits a slice, 46 and 36; each of 16 banks of 16 KB takes 4 blocks.
+#[test]
+fn what_does_not_fit_the_device_does_not_run() {
+    let space = "plan = \"int4\"\nimages = 1\n[[linked]]\n\
+                 keys = [\"hw.array.rows\", \"hw.array.columns\", \"hw.datapath.bits.weights\", \
+                 \"hw.datapath.bits.activations\"]\n\
+                 values = [[16, 30, 4, 4], [16, 31, 4, 4], [10, 22, 8, 8], [13, 17, 8, 8]]\n\
+                 [[constraint]]\nfits = \"zynq7020\"\n";
+    let folder = folder(space);
+    let path = folder.path();
+    run(path, &["sweep", "space.toml", "--json", "table.json", "--quiet"]);
+    let table = json(&path.join("table.json"));
+    assert_eq!(table["left_out"], 2);
+    let columns = table["columns"].as_array().unwrap();
+    let rows = table["rows"].as_array().unwrap().iter();
+    let found: Vec<_> = rows
+        .map(|row| {
+            let value = |name: &str| {
+                row["values"][columns.iter().position(|c| c["name"] == name).unwrap()].as_u64()
+            };
+            let area = ["dsp", "luts", "flip_flops", "bram36"].map(|name| value(name).unwrap());
+            (row["point"].as_u64().unwrap(), area)
+        })
+        .collect();
+    assert_eq!(found, [(0, [0, 52_320, 24_960, 64]), (2, [220, 10_120, 7_920, 64])]);
+    let journal = fs::read_to_string(path.join("space.journal")).unwrap();
+    assert_eq!(journal.lines().count(), 1 + 2, "{journal}");
+}
+
 #[test]
 fn what_cannot_be_swept_is_refused() {
     for (space, parts) in [
@@ -290,191 +297,4 @@ fn points_that_are_no_design_are_told_and_the_others_run() {
     let folder = folder(space);
     let printed = run(folder.path(), &["sweep", "space.toml"]);
     assert!(printed.contains("3 finished, 1 refused") && printed.contains("lockstep"), "{printed}");
-}
-
-fn json(path: &Path) -> serde_json::Value {
-    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
-}
-
-/// LeNet-5 has 61 470 weights and 236 biases; half of each layer's weights pruned are half of all,
-/// and what rounds to zero besides.
-#[test]
-fn zeros_are_counted_and_pruned() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path();
-    let printed = run(
-        path,
-        &[
-            "sparsity",
-            "lenet5",
-            "--images",
-            "20",
-            "--prune",
-            "0.5",
-            "--thresholds",
-            "--loss",
-            "0.1",
-            "--json",
-            "s.json",
-            "--csv",
-            "s.csv",
-        ],
-    );
-    assert!(printed.contains("as it is") && printed.contains("pruned to"), "{printed}");
-    let found = json(&path.join("s.json"));
-    let total = &found["total"];
-    assert_eq!(
-        (total["weights"]["words"].as_u64(), total["bias"]["words"].as_u64()),
-        (Some(61_470), Some(236))
-    );
-    // Of each image conv1 reads 28², conv2 6 · 14², and the dense layers 400, 120 and 84 words.
-    assert_eq!(total["activations"]["words"].as_u64(), Some(20 * (784 + 1176 + 400 + 120 + 84)));
-    for operand in ["weights", "bias", "activations"] {
-        let counts = &total[operand];
-        let histogram: u64 =
-            counts["histogram"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).sum();
-        assert_eq!(Some(histogram), counts["words"].as_u64());
-        assert_eq!(counts["histogram"][0], counts["zeros"]);
-    }
-    for layer in found["layers"].as_array().unwrap() {
-        let mean = |key: &str| {
-            let values: Vec<f64> =
-                layer[key].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
-            values.iter().sum::<f64>() / values.len() as f64
-        };
-        let fraction = |operand: &str| {
-            layer[operand]["zeros"].as_f64().unwrap() / layer[operand]["words"].as_f64().unwrap()
-        };
-        for (operand, by) in [
-            ("weights", "weight_zeros_by_channel"),
-            ("weights", "weight_zeros_by_position"),
-            ("activations", "activation_zeros_by_channel"),
-            ("activations", "activation_zeros_by_position"),
-        ] {
-            assert!((mean(by) - fraction(operand)).abs() < 1e-12, "{by}");
-        }
-    }
-    let pruned = &found["pruned"];
-    assert!(pruned["weights"].as_f64().unwrap() >= 0.5);
-    assert!(found["takes"]["energy_pj"].as_f64() > pruned["takes"]["energy_pj"].as_f64());
-    let thresholds = &found["thresholds"];
-    let tuned = thresholds["tuning"]["hits"].as_u64().unwrap();
-    for layer in thresholds["layers"].as_array().unwrap() {
-        assert!(layer["score"]["hits"].as_u64().unwrap() + 1 >= tuned, "at most one of ten lost");
-        assert!(layer["word"].as_u64().unwrap() >= 1);
-    }
-    assert!(thresholds["takes"]["cycles"].as_f64() < found["takes"]["cycles"].as_f64());
-    refused(path, &["sparsity", "lenet5", "--prune", "2"], &["--prune"]);
-    refused(path, &["sparsity", "fcnet", "--thresholds"], &["--thresholds", "images"]);
-}
-
-#[test]
-fn sensitivity_has_every_layer_and_all() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path();
-    let arguments = [
-        "sensitivity",
-        "lenet5",
-        "--images",
-        "40",
-        "--widths",
-        "2..3",
-        "--kinds",
-        "extrinsic,intrinsic",
-        "--roundings",
-        "half_even,floor",
-        "--thresholds",
-        "0.05",
-        "--calibration",
-        "32",
-        "--json",
-        "s.json",
-    ];
-    let printed = run(path, &arguments);
-    assert!(printed.contains("conv1") && printed.contains("intrinsic"), "{printed}");
-    let found = json(&path.join("s.json"));
-    let experiments = found["experiments"].as_array().unwrap();
-    // Five layers and all of them; two kinds, widths and roundings, and a threshold.
-    assert_eq!(experiments.len(), 6 * (2 * 2 * 2 + 1));
-    let sqnr = |layer: Option<&str>, bits: u64| {
-        let one = experiments.iter().find(|e| {
-            e["layer"].as_str() == layer
-                && e["bits"] == bits
-                && e["kind"] == "extrinsic"
-                && e["rounding"] == "half_even"
-        });
-        one.unwrap()["score"]["sqnr_db"].as_f64().unwrap()
-    };
-    let base = found["base"]["sqnr_db"].as_f64().unwrap();
-    for layer in [Some("conv1"), Some("conv2"), Some("fc1"), Some("fc2"), Some("fc3"), None] {
-        assert!(base > sqnr(layer, 3).max(sqnr(layer, 2)), "{layer:?}");
-    }
-    // One layer's error can pass the later ones better by chance; not that of all.
-    assert!(sqnr(None, 3) > sqnr(None, 2));
-    let again = run(path, &arguments);
-    assert_eq!(printed, again);
-    refused(path, &["sensitivity", "lenet5", "--widths", "8..2"], &["--widths"]);
-    refused(path, &["sensitivity", "lenet5", "--kinds", "all"], &["`all`", "extrinsic"]);
-    refused(path, &["sensitivity", "fcnet"], &["fcnet"]);
-}
-
-/// The plan that the search writes gives the accuracy that it states, accumulators narrowed and all.
-#[test]
-fn the_plan_that_is_found_runs() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path();
-    run(
-        path,
-        &[
-            "search",
-            "lenet5",
-            "--images",
-            "200",
-            "--loss",
-            "0.05",
-            "--generations",
-            "1",
-            "--population",
-            "4",
-            "--calibration",
-            "32",
-            "--narrowest",
-            "3",
-            "--out",
-            "found.toml",
-            "--json",
-            "s.json",
-            "--quiet",
-        ],
-    );
-    let found = json(&path.join("s.json"));
-    let (eight, chosen) = (&found["eight_bits"], &found["chosen"]);
-    let bits = |c: &serde_json::Value| {
-        c["weight_bits"].as_u64().unwrap() + c["activation_bits"].as_u64().unwrap()
-    };
-    assert!(bits(chosen) < bits(eight));
-    assert_eq!(eight["weight_bits"].as_u64(), Some(61_470 * 8));
-    run(
-        path,
-        &[
-            "run",
-            "lenet5",
-            "--plan",
-            "found.toml",
-            "--images",
-            "200",
-            "--json",
-            "r.json",
-            "--quiet",
-        ],
-    );
-    let report = json(&path.join("r.json"));
-    let hits = ["tuning", "held_out"].map(|split| chosen[split]["hits"].as_u64().unwrap());
-    let top1 = report["accuracy"]["quantized"]["top1"].as_f64().unwrap();
-    assert_eq!((top1 * 200.0).round() as u64, hits.iter().sum::<u64>());
-    for layer in report["layers"].as_array().unwrap() {
-        assert_eq!(layer["overflow"]["sites"]["accumulator"]["saturated"].as_u64(), Some(0));
-    }
-    refused(path, &["search", "fcnet"], &["fcnet"]);
-    refused(path, &["search", "lenet5", "--cost", "money"], &["money", "energy"]);
 }
