@@ -208,9 +208,13 @@ pub(crate) trait Simd: Copy {
     /// The largest.
     #[inline(always)]
     fn largest(self, bytes: &Bytes) -> u8 {
-        let mut largest = 0;
-        for n in 0..4 * LANES {
-            largest = bytes[n].max(largest);
+        let (mut quarter, mut largest) = ([0; LANES], 0);
+        for n in 0..LANES {
+            let halves = [bytes[n].max(bytes[n + 16]), bytes[n + 32].max(bytes[n + 48])];
+            quarter[n] = halves[0].max(halves[1]);
+        }
+        for n in 0..LANES {
+            largest = quarter[n].max(largest);
         }
         largest
     }
