@@ -130,6 +130,18 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn largest(self, bytes: &Bytes) -> u8 {
+        #[cfg(target_arch = "x86_64")]
+        #[allow(unsafe_code)]
+        // SAFETY: the token exists only if the processor has AVX-512 F and AVX2.
+        unsafe {
+            x86::largest(bytes)
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        super::portable::Portable.largest(bytes)
+    }
+
+    #[inline(always)]
     fn shifted(self, before: &[u64; 8], words: &[u64; 8], shift: u32) -> [u64; 8] {
         #[cfg(target_arch = "x86_64")]
         #[allow(unsafe_code)]
@@ -259,6 +271,22 @@ mod x86 {
             _mm512_storeu_si512(bytes.as_mut_ptr().cast(), _mm512_popcnt_epi8(common));
         }
         bytes
+    }
+
+    /// The largest byte: the complement of the smallest of the complements, a word of which has the
+    /// smaller of two.
+    #[target_feature(enable = "avx2,avx512f")]
+    #[inline]
+    #[allow(unsafe_code)]
+    pub fn largest(bytes: &Bytes) -> u8 {
+        // SAFETY: sixty-four bytes are read.
+        let bytes = unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) };
+        let halves = [_mm512_castsi512_si256(bytes), _mm512_extracti64x4_epi64::<1>(bytes)];
+        let half = _mm256_max_epu8(halves[0], halves[1]);
+        let quarters = [_mm256_castsi256_si128(half), _mm256_extracti128_si256::<1>(half)];
+        let rest = _mm_xor_si128(_mm_max_epu8(quarters[0], quarters[1]), _mm_set1_epi8(-1));
+        let words = _mm_min_epu8(rest, _mm_srli_epi16::<8>(rest));
+        !(_mm_cvtsi128_si32(_mm_minpos_epu16(words)) as u8)
     }
 
     /// `words` shifted left across those of `before`, by up to 63 bits.

@@ -205,6 +205,20 @@ pub(crate) trait Simd: Copy {
         bytes
     }
 
+    /// The largest.
+    #[inline(always)]
+    fn largest(self, bytes: &Bytes) -> u8 {
+        let (mut quarter, mut largest) = ([0; LANES], 0);
+        for n in 0..LANES {
+            let halves = [bytes[n].max(bytes[n + 16]), bytes[n + 32].max(bytes[n + 48])];
+            quarter[n] = halves[0].max(halves[1]);
+        }
+        for n in 0..LANES {
+            largest = quarter[n].max(largest);
+        }
+        largest
+    }
+
     /// Each of `words` shifted left by up to 63 bits, which come from the top of that of `before`.
     #[inline(always)]
     fn shifted(self, before: &[u64; 8], words: &[u64; 8], shift: u32) -> [u64; 8] {
@@ -354,6 +368,10 @@ mod tests {
                 assert_eq!(ones, std::array::from_fn(|n| [1, 2, 3, 8, 1, 1, 2, 4][n % 8]));
                 let set = |n: usize| n.is_multiple_of(3) || n > 60;
                 let bits = simd.nonzero(&std::array::from_fn(|n| set(n).into()));
+                for most in 0..64 {
+                    let bytes = std::array::from_fn(|n| if n == most { 200 } else { n as u8 });
+                    assert_eq!(simd.largest(&bytes), 200);
+                }
                 assert!((0..64).all(|n| (bits >> n & 1 == 1) == set(n)), "{bits:x}");
                 // A byte more and a byte less for each word.
                 let words = std::array::from_fn(|n| 0x0123_4567_89ab_cdef + n as u64);

@@ -126,7 +126,7 @@ pub(super) fn array_cycles(
             }
         }
     }
-    (unit.sent + u64::from(unit.slowest)).saturating_add(lanes.drain)
+    (unit.clock.sent + u64::from(unit.clock.slowest)).saturating_add(lanes.drain)
 }
 
 /// Chunk by chunk what the elements of a tile receive.
@@ -144,14 +144,40 @@ struct Tile<'a> {
 struct Unit {
     /// Part of columns by part of columns, four rows by four.
     backlog: Vec<Bytes>,
+    clock: Clock,
+    /// When the slowest member finished each of the last `lookahead` chunks.
+    finished: Vec<u64>,
+}
+
+#[derive(Clone, Copy, Default, Debug)]
+struct Clock {
     /// When the last chunk was sent, and whether there was one.
     sent: u64,
     started: bool,
     /// The largest backlog.
     slowest: u8,
-    /// When the slowest member finished each of the last `lookahead` chunks.
-    finished: Vec<u64>,
+    /// Where the next chunk is noted as finished.
     slot: usize,
+}
+
+impl Clock {
+    /// Sends the next chunk; how long after the last.
+    #[inline(always)]
+    fn send(&mut self, finished: &[u64], interval: u64) -> u8 {
+        let wait = if self.started { interval } else { 0 };
+        let next = self.sent.saturating_add(wait).max(finished[self.slot]);
+        let elapsed = (next - self.sent).min(u8::MAX.into()) as u8;
+        (self.sent, self.started) = (next, true);
+        elapsed
+    }
+
+    /// Notes when it is finished.
+    #[inline(always)]
+    fn finish(&mut self, finished: &mut [u64], slowest: u8) {
+        self.slowest = slowest;
+        finished[self.slot] = self.sent + u64::from(slowest);
+        self.slot = if self.slot + 1 == finished.len() { 0 } else { self.slot + 1 };
+    }
 }
 
 impl Unit {
@@ -160,25 +186,7 @@ impl Unit {
         self.backlog.resize(vectors, [0; 64]);
         self.finished.clear();
         self.finished.resize(lookahead, 0);
-        (self.sent, self.started, self.slowest, self.slot) = (0, false, 0, 0);
-    }
-
-    /// Sends the next chunk; how long after the last.
-    #[inline(always)]
-    fn begin(&mut self, interval: u64) -> u8 {
-        let wait = if self.started { interval } else { 0 };
-        let next = self.sent.saturating_add(wait).max(self.finished[self.slot]);
-        let elapsed = (next - self.sent).min(u8::MAX.into()) as u8;
-        (self.sent, self.started) = (next, true);
-        elapsed
-    }
-
-    /// Notes when the chunk is finished.
-    #[inline(always)]
-    fn finish(&mut self, slowest: u8) {
-        self.slowest = slowest;
-        self.finished[self.slot] = self.sent + u64::from(slowest);
-        self.slot = if self.slot + 1 == self.finished.len() { 0 } else { self.slot + 1 };
+        self.clock = Clock::default();
     }
 
     /// The chunks of a tile.
@@ -187,7 +195,7 @@ impl Unit {
         let [row_parts, column_parts] = tile.parts;
         let fours = self.backlog.len() / column_parts;
         for chunk in 0..tile.channels.len() / column_parts {
-            let elapsed = self.begin(interval);
+            let elapsed = self.clock.send(&self.finished, interval);
             let pixels = &tile.pixels[chunk * row_parts..][..row_parts];
             let mut slowest = [0; 64];
             for part in 0..column_parts {
@@ -198,7 +206,7 @@ impl Unit {
                     receive(&mut self.backlog[at], &cycles, elapsed, &mut slowest);
                 }
             }
-            self.finish(largest(&slowest));
+            self.clock.finish(&mut self.finished, simd.largest(&slowest));
         }
     }
 
@@ -209,20 +217,22 @@ impl Unit {
         for four in 0..FOURS {
             (backlog[four], least[four]) = (self.backlog[four], tile.least[four]);
         }
+        let (mut clock, finished) = (self.clock, &mut self.finished[..]);
         let channels = tile.channels;
         let pixels = &tile.pixels[..channels.len()];
         for chunk in 0..channels.len() {
-            let elapsed = self.begin(interval);
+            let elapsed = clock.send(finished, interval);
             let mut slowest = [0; 64];
             for four in 0..FOURS {
                 let cycles = cycles(simd, &pixels[chunk], four, &channels[chunk], &least[four]);
                 receive(&mut backlog[four], &cycles, elapsed, &mut slowest);
             }
-            self.finish(largest(&slowest));
+            clock.finish(finished, simd.largest(&slowest));
         }
         for four in 0..FOURS {
             self.backlog[four] = backlog[four];
         }
+        self.clock = clock;
     }
 }
 
@@ -301,13 +311,4 @@ fn receive(backlog: &mut Bytes, cycles: &Bytes, elapsed: u8, slowest: &mut Bytes
         slowest[n] = slowest[n].max(state[n]);
     }
     *backlog = state;
-}
-
-#[inline(always)]
-fn largest(bytes: &Bytes) -> u8 {
-    let mut largest = 0;
-    for n in 0..64 {
-        largest = bytes[n].max(largest);
-    }
-    largest
 }

@@ -130,6 +130,9 @@ impl Line {
         grid.reset(1, self.lanes.next_multiple_of(PART), self.sync, self.lookahead);
         // Lines are read in whole parts.
         let pitch = self.rows + PART;
+        // A single element is always busy where every chunk takes at least the broadcast interval.
+        let always_busy = self.lanes == 1 && lanes.broadcast_interval <= lanes.empty_chunk_cycles;
+        let mut busy = 0;
         for map in maps {
             let chunks = map.columns().div_ceil(lanes.chunk);
             costs.resize(chunks * pitch, 0);
@@ -137,6 +140,14 @@ impl Line {
                 let costs = &mut costs[chunk * pitch..][..self.rows];
                 Chunk::new(map, chunk, lanes.chunk).ones(costs);
                 cost.apply(costs);
+                if always_busy {
+                    for row in 0..costs.len() {
+                        busy += u64::from(costs[row]);
+                    }
+                }
+            }
+            if always_busy {
+                continue;
             }
             grid.begin_passes();
             for pass in 0..self.repeats[1] {
@@ -148,7 +159,9 @@ impl Line {
                 }
             }
         }
-        grid.done().saturating_add(lanes.drain)
+        let passes = (self.repeats[0] * self.repeats[1]) as u64;
+        let done = if always_busy { busy.saturating_mul(passes) } else { grid.done() };
+        done.saturating_add(lanes.drain)
     }
 }
 
