@@ -95,7 +95,71 @@ fn resnet50(plan: &str, accumulator: u32) -> (Simulator, Array3<f32>) {
     (simulator, image(network.nodes[0].shape))
 }
 
+fn format(text: &str) -> Format {
+    text.parse().expect("a format")
+}
+
+/// Words of −`magnitude`..=`magnitude`.
+fn uniform(of: &str, len: usize, site: u64, magnitude: i64) -> Words {
+    let draws = Draws::new(1, site);
+    let span = 2 * magnitude as u64 + 1;
+    let word = |i: usize| (draws.at(i as u64) % span) as i64 - magnitude;
+    Words::from_raw(format(of), (0..len).map(word))
+}
+
+/// 3×3 of `side`×`side` pixels.
+fn convolution([inputs, outputs]: [usize; 2], side: usize) -> ConvGeometry {
+    let window = Window { kernel: [3; 2], stride: [1; 2], padding: [1; 4], dilation: [1; 2] };
+    let [input, output] = [inputs, outputs].map(|channels| Shape::new(channels, side, side));
+    ConvGeometry { input, output, window, groups: 1 }
+}
+
+/// The kernel of a layer that saturates; activations are of the weights' format.
+fn kernel(
+    geometry: ConvGeometry,
+    weights: &Words,
+    accumulator: &str,
+    product: &str,
+    output: &str,
+) -> MacKernel {
+    let cast =
+        |to: &str| Cast::new(format(to), Rounding::HalfUp, Overflow::Saturate).expect("a cast");
+    let spec = MacSpec {
+        style: Style::Fused,
+        adder_tree: 1,
+        weights: weights.format(),
+        activations: weights.format(),
+        product: cast(product),
+        accumulator: cast(accumulator),
+        epilogue: Epilogue::cast(cast(output)),
+    };
+    let (range, order) = (spec.all_activations(), &AccumulationOrder::default());
+    let (bias, requantizers) = (None, &[][..]);
+    let mac = Mac { spec, range, geometry, order, weights, bias, requantizers };
+    MacKernel::new(mac).expect("a layer")
+}
+
+/// Words and events of a layer of 16-bit words over their whole range: those of the plain loops.
+fn check_sixteen_bits() {
+    let geometry = convolution([512, 64], 7);
+    let weights = uniform("s16f15", geometry.weights(), 1, 32_767);
+    let activations = uniform("s16f15", geometry.input.len(), 2, 32_767);
+    let kernel = kernel(geometry, &weights, "s48f30", "s32f30", "s16f8");
+    let run = |plain: bool| {
+        let mut output = Words::zeros(format("s16f8"), geometry.output.len());
+        let (mut events, draws) = (SiteEvents::default(), LayerDraws::new(0, 0, 0));
+        if plain {
+            kernel.run_reference(&activations, &mut output, draws, &mut events);
+        } else {
+            kernel.run(&activations, &mut output, &mut kernel.scratch(), draws, &mut events);
+        }
+        (output, events)
+    };
+    assert!(run(false) == run(true), "words and events of 16 bits");
+}
+
 fn sixteen_bits() {
+    check_sixteen_bits();
     let mut states = Vec::new();
     let networks = [resnet50("int16", 48), resnet50(Plan::DEFAULT, 32)];
     for (simulator, _) in &networks {
@@ -122,42 +186,11 @@ fn sixteen_bits() {
 
 /// 64 to 64 channels of 14×14, 3×3.
 fn saturating_24() {
-    let format = |text: &str| text.parse::<Format>().expect("a format");
-    let cast =
-        |to: &str| Cast::new(format(to), Rounding::HalfUp, Overflow::Saturate).expect("a cast");
-    let input = Shape::new(64, 14, 14);
-    let window = Window { kernel: [3; 2], stride: [1; 2], padding: [1; 4], dilation: [1; 2] };
-    let geometry = ConvGeometry { input, output: input, window, groups: 1 };
-    let uniform = |of: &str, len: usize, site: u64, magnitude: i64| {
-        let draws = Draws::new(1, site);
-        let span = 2 * magnitude as u64 + 1;
-        let word = |i: usize| (draws.at(i as u64) % span) as i64 - magnitude;
-        Words::from_raw(format(of), (0..len).map(word))
-    };
+    let geometry = convolution([64; 2], 14);
     let weights = uniform("s8f7", geometry.weights(), 1, 40);
-    let activations = uniform("s8f7", input.len(), 2, 127);
-    let kernels = ["s24f14", "s32f14"].map(|accumulator| {
-        let spec = MacSpec {
-            style: Style::Fused,
-            adder_tree: 1,
-            weights: format("s8f7"),
-            activations: format("s8f7"),
-            product: cast("s16f14"),
-            accumulator: cast(accumulator),
-            epilogue: Epilogue::cast(cast("s8f3")),
-        };
-        let order = AccumulationOrder::default();
-        let mac = Mac {
-            spec,
-            range: spec.all_activations(),
-            geometry,
-            order: &order,
-            weights: &weights,
-            bias: None,
-            requantizers: &[],
-        };
-        MacKernel::new(mac).expect("a layer")
-    });
+    let activations = uniform("s8f7", geometry.input.len(), 2, 127);
+    let kernels = ["s24f14", "s32f14"]
+        .map(|accumulator| kernel(geometry, &weights, accumulator, "s16f14", "s8f3"));
     let run = |kernel: &MacKernel| {
         let mut scratch = kernel.scratch();
         let mut output = Words::zeros(format("s8f3"), geometry.output.len());

@@ -100,11 +100,16 @@ fn is_proven(mac: &Mac<'_>, reach: &[Interval], range: [i64; 2]) -> bool {
         && reach.iter().all(|reach| range.union(*reach) == range)
 }
 
-/// What makes words of `range` fit `T`, if anything does.
+/// What makes words of `range`, and the zeros of padding, fit `T`, if anything does.
 fn offset<T: Operand>(range: [i64; 2]) -> Option<i64> {
-    let [low, high] = T::RANGE;
+    let ([low, high], range) = (T::RANGE, with_zero(range));
     let fits = |offset: &i64| range[0] + offset >= low && range[1] + offset <= high;
     [0, low - range[0]].into_iter().find(fits)
+}
+
+/// The smallest range that contains `range` and zero.
+fn with_zero([low, high]: [i64; 2]) -> [i64; 2] {
+    [low.min(0), high.max(0)]
 }
 
 impl<P: Products> Proven<P> {

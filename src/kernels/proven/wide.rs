@@ -17,7 +17,7 @@ use crate::kernels::Mac;
 use crate::kernels::dot::{InstructionSet, LANES, Operand, Simd, Sums, Vector};
 use crate::kernels::patches::PaddedMap;
 use crate::kernels::proven::tiles::{Block, Tiles};
-use crate::kernels::proven::{Activations, Fill, Products, offset};
+use crate::kernels::proven::{Activations, Fill, Products, offset, with_zero};
 use crate::tensor::Words;
 
 /// Products of a layer of words of up to 16 bits, whose high bits are `H` and its weights.
@@ -52,16 +52,14 @@ struct Split {
 }
 
 impl Split {
-    /// For operands of the layer's ranges, the activations offset.
-    fn new(mac: &Mac<'_>, offset: i64) -> Self {
-        // Padding is a zero, whatever the range.
-        let [low, high] = [mac.range[0].min(0) + offset, mac.range[1].max(0) + offset];
-        let bits = |word: i64| 64 - word.leading_zeros();
+    /// For activations, as they are offset, and weights of these ranges.
+    fn new([low, high]: [i64; 2], weights: &[i64]) -> Self {
         let base = |shift: u32| low >> shift;
         let largest = |shift: u32| (high >> shift) - base(shift);
         let first = (0..16).find(|&shift| largest(shift) <= i64::from(u8::MAX)).unwrap_or(16);
-        let heaviest = mac.weights.to_vec().into_iter().map(|w| bits(w ^ (w >> 63))).max();
-        let second = heaviest.unwrap_or(0).saturating_sub(i8::BITS - 1);
+        let bits = |word: &i64| 64 - (word ^ (word >> 63)).leading_zeros();
+        let widest = weights.iter().map(bits).max().unwrap_or(0);
+        let second = widest.saturating_sub(i8::BITS - 1);
         Self { shifts: [first, second], base: base(first), largest: largest(first) }
     }
 
@@ -159,8 +157,8 @@ impl<H: Operand> Products for Wide<H> {
     }
 
     fn new(simd: InstructionSet, mac: &Mac<'_>, map: &PaddedMap, offset: i64) -> Option<Self> {
-        let (split, weights, geometry) =
-            (Split::new(mac, offset), mac.weights.to_vec(), &mac.geometry);
+        let (weights, geometry) = (mac.weights.to_vec(), &mac.geometry);
+        let split = Split::new(with_zero(mac.range).map(|end| end + offset), &weights);
         let words: Option<Vec<_>> = weights.iter().map(|&weight| i16::weight(weight)).collect();
         let high: Option<Vec<_>> =
             weights.iter().map(|&weight| H::weight(split.weight(weight))).collect();
@@ -236,5 +234,48 @@ impl<H: Operand> Products for Wide<H> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// High bits are bytes, and what they leave out of a product lies within the bounds.
+        #[test]
+        fn rests_lie_within_their_bounds(
+            ends in any::<[i16; 2]>(),
+            inside in any::<i16>(),
+            weights in prop::collection::vec(any::<i16>(), 1..9),
+            narrower in 0..15,
+        ) {
+            let [a, b] = ends.map(i64::from);
+            let range = [a.min(b), a.max(b)];
+            let weights: Vec<i64> = weights.iter().map(|&w| (w >> narrower).into()).collect();
+            let split = Split::new(range, &weights);
+            for x in [a, b, i64::from(inside).clamp(range[0], range[1])] {
+                for &w in &weights {
+                    let (h, g) = (i64::from(split.activation(x as i32)), split.weight(w));
+                    prop_assert!(u8::try_from(h).is_ok() && i8::try_from(g).is_ok());
+                    let rest = x * w - ((h * g) << split.shifts.iter().sum::<u32>());
+                    let [least, greatest] = split.rest(w);
+                    prop_assert!((least..=greatest).contains(&rest));
+                }
+            }
+        }
+    }
+
+    /// Words of 16 bits: x = (h − 128) · 256 + l, and 300 = 1 · 256 + 44. The rest is
+    /// −128 · 256 · 300 + h · 256 · 44 + l · 300, the second up to 255 · 256 · 44 = 2 872 320, the
+    /// third up to 255 · 300 = 76 500.
+    #[test]
+    fn bounds_follow_by_hand() {
+        let split = Split::new([-32_768, 32_767], &[-32_768, 300]);
+        assert_eq!((split.shifts, split.base, split.largest), ([8, 8], -128, 255));
+        assert_eq!([300, 32_767, -32_768, -1].map(|w| split.weight(w)), [1, 127, -128, 0]);
+        assert_eq!(split.rest(300), [-9_830_400, -9_830_400 + 2_872_320 + 76_500]);
     }
 }
