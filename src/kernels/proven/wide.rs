@@ -250,11 +250,11 @@ mod tests {
             ends in any::<[i16; 2]>(),
             inside in any::<i16>(),
             weights in prop::collection::vec(any::<i16>(), 1..9),
-            narrower in 0..15,
+            narrower in 0u32..15,
         ) {
             let [a, b] = ends.map(i64::from);
             let range = [a.min(b), a.max(b)];
-            let weights: Vec<i64> = weights.iter().map(|&w| (w >> narrower).into()).collect();
+            let weights: Vec<i64> = weights.iter().map(|&w| i64::from(w >> narrower)).collect();
             let split = Split::new(range, &weights);
             for x in [a, b, i64::from(inside).clamp(range[0], range[1])] {
                 for &w in &weights {
