@@ -16,9 +16,10 @@ use crate::{Wanted, python};
 
 const ENVIRONMENT: &str = "peers-venv";
 const PACKAGES: [&str; 3] = ["numpy", "onnx==1.23.2", "onnxruntime==1.32"];
-const ROUNDS: usize = 15;
-/// Images of a measurement.
-const IMAGES: usize = 4;
+const ROUNDS: usize = 9;
+/// Images of a measurement, so many that the memory for the first one weighs little: a session of ONNX
+/// Runtime keeps its own.
+const IMAGES: usize = 16;
 
 /// Prints the ratios.
 pub fn compare(folder: &Path, wanted: &Wanted) {

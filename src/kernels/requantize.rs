@@ -304,19 +304,30 @@ impl<A: Accumulator> Requantize<A> {
             for pixel in 0..place.pixels {
                 let vector = &tile.0[pixel][place.of_tile];
                 let slots = &mut words[place.slot + pixel * self.channels..][..place.lanes];
-                if place.lanes == LANES {
-                    let slots = &mut slots[..LANES];
-                    for n in 0..LANES {
-                        slots[n] = Word::from_raw(vector[n].into());
-                    }
-                } else {
-                    for n in 0..place.lanes {
-                        slots[n] = Word::from_raw(vector[n].into());
-                    }
+                // Whole parts of lanes, so that they are narrowed together.
+                let mut first = 0;
+                first += part::<LANES, _>(slots, vector, first);
+                first += part::<8, _>(slots, vector, first);
+                first += part::<4, _>(slots, vector, first);
+                for n in first..place.lanes {
+                    slots[n] = Word::from_raw(vector[n].into());
                 }
             }
         });
     }
+}
+
+/// Writes `N` lanes from `first` on, if there are so many slots; the number of those written.
+#[inline(always)]
+fn part<const N: usize, T: Word>(slots: &mut [T], vector: &Vector, first: usize) -> usize {
+    if slots.len() < first + N {
+        return 0;
+    }
+    let (slots, lanes) = (&mut slots[first..][..N], &vector[first..][..N]);
+    for n in 0..N {
+        slots[n] = Word::from_raw(lanes[n].into());
+    }
+    N
 }
 
 impl<A: Accumulator> Rounding<A> {

@@ -52,8 +52,9 @@ fn rows<T: Word>(pool: &Pool, words: &[T], windows: &mut [T], output: &mut [T]) 
     let (channels, width, columns) = (input.channels, input.width, columns(pool));
     let ([top, left, ..], [stride, step]) = (window.padding, window.stride);
     for y in 0..height {
-        for n in 0..columns * channels {
-            windows[n] = T::MIN;
+        let of_row = &mut windows[..columns * channels];
+        for n in 0..of_row.len() {
+            of_row[n] = T::MIN;
         }
         for down in 0..window.kernel[0] {
             let row = y * stride + down;
