@@ -78,18 +78,20 @@ struct Multiplier {
     half: Vector,
 }
 
-/// What happened to the words of a run; the largest accumulators lane by lane.
+/// What happened to the words of a run, lane by lane.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Tally<A: Accumulator> {
-    over: u64,
-    under: u64,
+    over: [u32; LANES],
+    under: [u32; LANES],
     largest: [A::Magnitude; LANES],
 }
 
 impl<A: Accumulator> Tally<A> {
     /// Adds it to `events` of output words under `overflow`.
     pub fn add_to(&self, events: &mut SiteEvents, overflow: Overflow) {
-        count(&mut events.output, overflow, self.over, self.under);
+        let [over, under] =
+            [self.over, self.under].map(|lanes| lanes.iter().map(|&n| u64::from(n)).sum());
+        count(&mut events.output, overflow, over, under);
         let largest = self.largest.iter().copied().max().unwrap_or_default();
         events.largest_accumulator = events.largest_accumulator.max(largest.into());
     }
@@ -185,7 +187,7 @@ impl<A: Accumulator> Requantize<A> {
         match &self.rounding {
             Rounding::Shift(by_vector) => {
                 let Shifts { left, right, bias, more_below_zero, even } = by_vector[place.vector];
-                self.lanes(simd, sums, words, place, tally, |value| {
+                self.lanes(sums, words, place, tally, |value| {
                     let mut rounded = [0; LANES];
                     for n in 0..LANES {
                         let shift = Shift {
@@ -202,7 +204,7 @@ impl<A: Accumulator> Requantize<A> {
             }
             Rounding::Multiplier(by_vector) => {
                 let Multiplier { left, multiplier, right, half } = &by_vector[place.vector];
-                self.lanes(simd, sums, words, place, tally, |value| {
+                self.lanes(sums, words, place, tally, |value| {
                     let (mut rounded, mut marked) = ([0; LANES], [0; LANES]);
                     for n in 0..LANES {
                         let held = value[n].saturated();
@@ -222,7 +224,7 @@ impl<A: Accumulator> Requantize<A> {
             }
             Rounding::Float(by_vector) => {
                 let scale = &by_vector[place.vector];
-                self.lanes(simd, sums, words, place, tally, |value| {
+                self.lanes(sums, words, place, tally, |value| {
                     let mut scaled = [0.0; LANES];
                     for n in 0..LANES {
                         scaled[n] = value[n].float() * scale[n];
@@ -240,7 +242,6 @@ impl<A: Accumulator> Requantize<A> {
     #[inline(always)]
     fn lanes(
         &self,
-        simd: impl Simd,
         sums: &Sums<A>,
         words: &mut Sums,
         place: Place,
@@ -262,8 +263,10 @@ impl<A: Accumulator> Requantize<A> {
             for n in 0..LANES {
                 held[n] = rounded[n].max(low[n]).min(high[n]);
             }
-            over += u64::from(simd.differing(&held, &marked));
-            under += u64::from(simd.vanished(&before, &marked));
+            for n in 0..LANES {
+                over[n] += u32::from(held[n] != marked[n]);
+                under[n] += u32::from((before[n] != 0) & (marked[n] == 0));
+            }
             if self.clamps {
                 for n in 0..LANES {
                     held[n] = held[n].max(self.clamp[0]).min(self.clamp[1]);
@@ -304,30 +307,29 @@ impl<A: Accumulator> Requantize<A> {
             for pixel in 0..place.pixels {
                 let vector = &tile.0[pixel][place.of_tile];
                 let slots = &mut words[place.slot + pixel * self.channels..][..place.lanes];
-                // Whole parts of lanes, so that they are narrowed together.
+                if place.lanes == LANES {
+                    let slots = &mut slots[..LANES];
+                    for n in 0..LANES {
+                        slots[n] = Word::from_raw(vector[n].into());
+                    }
+                    continue;
+                }
+                // Fours are narrowed together.
+                let whole = place.lanes & !3;
                 let mut first = 0;
-                first += part::<LANES, _>(slots, vector, first);
-                first += part::<8, _>(slots, vector, first);
-                first += part::<4, _>(slots, vector, first);
-                for n in first..place.lanes {
+                while first < whole {
+                    let (slots, lanes) = (&mut slots[first..][..4], &vector[first..][..4]);
+                    for n in 0..4 {
+                        slots[n] = Word::from_raw(lanes[n].into());
+                    }
+                    first += 4;
+                }
+                for n in whole..place.lanes {
                     slots[n] = Word::from_raw(vector[n].into());
                 }
             }
         });
     }
-}
-
-/// Writes `N` lanes from `first` on, if there are so many slots; the number of those written.
-#[inline(always)]
-fn part<const N: usize, T: Word>(slots: &mut [T], vector: &Vector, first: usize) -> usize {
-    if slots.len() < first + N {
-        return 0;
-    }
-    let (slots, lanes) = (&mut slots[first..][..N], &vector[first..][..N]);
-    for n in 0..N {
-        slots[n] = Word::from_raw(lanes[n].into());
-    }
-    N
 }
 
 impl<A: Accumulator> Rounding<A> {

@@ -166,30 +166,6 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn differing(self, a: &Vector, b: &Vector) -> u32 {
-        #[cfg(target_arch = "x86_64")]
-        #[allow(unsafe_code)]
-        // SAFETY: the token exists only if the processor has AVX-512 F.
-        unsafe {
-            x86::differing(a, b)
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        super::portable::Portable.differing(a, b)
-    }
-
-    #[inline(always)]
-    fn vanished(self, before: &Vector, after: &Vector) -> u32 {
-        #[cfg(target_arch = "x86_64")]
-        #[allow(unsafe_code)]
-        // SAFETY: the token exists only if the processor has AVX-512 F.
-        unsafe {
-            x86::vanished(before, after)
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        super::portable::Portable.vanished(before, after)
-    }
-
-    #[inline(always)]
     fn nearest(self, values: &[f32; LANES]) -> Vector {
         #[cfg(target_arch = "x86_64")]
         #[allow(unsafe_code)]
@@ -216,30 +192,6 @@ mod x86 {
     use crate::kernels::dot::operand::{
         Bytes, FAR, Halves, LANES, Operand, PIXELS, Sums, VECTORS, Vector,
     };
-
-    #[target_feature(enable = "avx512f")]
-    #[inline]
-    #[allow(unsafe_code)]
-    fn load(vector: &Vector) -> __m512i {
-        // SAFETY: sixteen words of four bytes are read.
-        unsafe { _mm512_loadu_si512(vector.as_ptr().cast()) }
-    }
-
-    /// Number of lanes that differ.
-    #[target_feature(enable = "avx512f,popcnt")]
-    #[inline]
-    pub fn differing(a: &Vector, b: &Vector) -> u32 {
-        _mm512_cmpneq_epi32_mask(load(a), load(b)).count_ones()
-    }
-
-    /// Number of lanes that were not zero and are.
-    #[target_feature(enable = "avx512f,popcnt")]
-    #[inline]
-    pub fn vanished(before: &Vector, after: &Vector) -> u32 {
-        let (before, after) = (load(before), load(after));
-        let was = _mm512_test_epi32_mask(before, before);
-        _mm512_mask_testn_epi32_mask(was, after, after).count_ones()
-    }
 
     /// The nearest integers; what is too small for 32 bits becomes the smallest.
     #[target_feature(enable = "avx512f")]
