@@ -11,7 +11,7 @@ use crate::numeric::Events;
 use crate::tensor::{Word, Words, with_words};
 
 /// Words of a block, at most.
-pub(crate) const BLOCK: usize = 256;
+pub(crate) const BLOCK: usize = 1024;
 
 /// An epilogue whose results and words fit 32 bits, and which saturates.
 #[derive(Clone, Copy, Debug)]
@@ -44,9 +44,9 @@ impl BlockEpilogue {
         self.shift.is_identity() && low.max(high) < magnitude.unsigned_abs()
     }
 
-    /// Results become words; the numbers of overflows and underflows.
+    /// Rounds results to the binary point of the words; the numbers of overflows and underflows.
     #[inline(always)]
-    pub fn apply(&self, block: &mut [i32]) -> [u32; 2] {
+    fn round(&self, block: &mut [i32]) -> [u32; 2] {
         let (mut over, mut under) = (0, 0);
         if !self.shift.is_identity() {
             for n in 0..block.len() {
@@ -55,11 +55,17 @@ impl BlockEpilogue {
                 under += u32::from(result != 0) & u32::from(block[n] == 0);
             }
         }
+        let (mut least, mut most) = (0, 0);
         for n in 0..block.len() {
-            let rounded = block[n].max(self.floor);
-            let word = rounded.max(self.range[0]).min(self.range[1]);
-            over += u32::from(word != rounded);
-            block[n] = word.max(self.clamp[0]).min(self.clamp[1]);
+            least = block[n].min(least);
+            most = block[n].max(most);
+        }
+        if least.max(self.floor) < self.range[0] || most > self.range[1] {
+            for n in 0..block.len() {
+                let rounded = block[n].max(self.floor);
+                let word = rounded.max(self.range[0]).min(self.range[1]);
+                over += u32::from(word != rounded);
+            }
         }
         [over, under]
     }
@@ -98,14 +104,18 @@ impl<T: Source> Work for Blocks<'_, T> {
     fn run<S: Simd>(self, _: S) {
         let mut buffer = [0; BLOCK];
         let len = self.output.len();
+        // What the cast and then the activation function leave.
+        let [least, most] = self.epilogue.range;
+        let [low, high] = self.epilogue.clamp;
+        let ends = [least.max(low).min(high), most.max(low).min(high)];
         let mut first = 0;
         while first < len {
             let block = &mut buffer[..BLOCK.min(len - first)];
             self.source.fill(first, block);
-            let [over, under] = self.epilogue.apply(block);
+            let [over, under] = self.epilogue.round(block);
             *self.over += u64::from(over);
             *self.under += u64::from(under);
-            store(block, self.output, first);
+            store(block, ends, self.output, first);
             first += block.len();
         }
     }
@@ -128,13 +138,13 @@ pub(crate) fn load(
     });
 }
 
-/// Writes a block to `words` from `first` on.
+/// Writes a block, held between `ends`, to `words` from `first` on.
 #[inline(always)]
-pub(crate) fn store(block: &[i32], words: &mut Words, first: usize) {
+fn store(block: &[i32], [low, high]: [i32; 2], words: &mut Words, first: usize) {
     with_words!(words.buffer_mut(), words => {
         let words = &mut words[first..][..block.len()];
         for n in 0..block.len() {
-            words[n] = Word::from_raw(block[n].into());
+            words[n] = Word::from_raw(block[n].max(low).min(high).into());
         }
     });
 }

@@ -231,7 +231,12 @@ impl Path {
 /// Whether all words lie in `range`.
 fn within(words: &Words, [low, high]: [i64; 2]) -> bool {
     with_words!(words.buffer(), words => {
-        words.iter().all(|word| (low..=high).contains(&word.raw()))
+        let first = words.first().copied().unwrap_or_default();
+        let (mut least, mut most) = (first, first);
+        for &word in words {
+            (least, most) = (least.min(word), most.max(word));
+        }
+        low <= least.raw() && most.raw() <= high
     })
 }
 

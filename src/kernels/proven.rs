@@ -11,11 +11,11 @@ pub(crate) use wide::Wide;
 use std::fmt::Debug;
 
 use crate::kernels::bounds::Interval;
-use crate::kernels::dot::{InstructionSet, LANES, Operand, PIXELS, Simd, Sums, Work};
+use crate::kernels::dot::{InstructionSet, Operand, PIXELS, Simd, Sums, Work};
 use crate::kernels::lanes::{Bias, lossless};
 use crate::kernels::parts::Part;
 use crate::kernels::patches::PaddedMap;
-use crate::kernels::requantize::{Accumulator, Place, Requantize, Tally};
+use crate::kernels::requantize::{Accumulator, Requantize, Tally, Tile};
 use crate::kernels::widened::Widened;
 use crate::kernels::{LayerDraws, Mac, SiteEvents};
 use crate::tensor::Words;
@@ -69,6 +69,10 @@ pub(crate) trait Products: Clone + Debug + Send + Sync + Sized {
         input: &'a Words,
         buffer: &'a mut Self::Buffer,
     ) -> Self::Operands<'a>;
+
+    /// Brings a part of the weights of the block after `block` closer, the first of so many parts
+    /// being that of number 0.
+    fn prefetch(&self, simd: impl Simd, block: usize, part: [usize; 2]);
 
     /// The sums of a block for the pixels at `bases`, but for what they lack. `tiles` is memory.
     fn sums(
@@ -200,32 +204,31 @@ impl<P: Products> Work for Tiling<'_, '_, P> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { layer, operands, part: Part { pixels, mut words, .. }, draws, events } = self;
-        let Proven { bases, products, requantize, channels, .. } = layer;
-        let (mut tiles, mut sums, mut of_tile) =
-            ([Sums::default(); 2], Sums::default(), Sums::default());
+        let Proven { bases, products, requantize, .. } = layer;
+        let (mut tiles, mut sums) = ([Sums::default(); 2], Sums::default());
         let mut tally = Tally::default();
         let count = pixels.len().div_ceil(S::PIXELS);
         for (number, block) in products.blocks().iter().enumerate() {
             let mut first = pixels.start;
             // Tiles as equal as can be.
             for left in (1..=count).rev() {
-                let len = (pixels.end - first).div_ceil(left);
-                let bases = &bases[first..][..len];
-                products.sums(simd, operands, bases, number, &mut tiles, &mut sums);
-                for vector in 0..block.vectors {
-                    let start = block.channels.start + vector * LANES;
-                    let place = Place {
-                        vector: block.first + vector,
-                        of_tile: vector,
-                        pixels: len,
-                        first: first * channels + start,
-                        slot: (first - pixels.start) * channels + start,
-                        lanes: (block.channels.end - start).min(LANES),
-                    };
-                    requantize.apply(simd, &sums, &mut of_tile, place, draws, &mut tally, events);
-                    requantize.write(&of_tile, place, &mut words);
-                }
-                first += len;
+                let end = first + (pixels.end - first).div_ceil(left);
+                products.prefetch(simd, number, [count - left, count]);
+                products.sums(simd, operands, &bases[first..end], number, &mut tiles, &mut sums);
+                let tile = Tile {
+                    sums: &sums,
+                    vector: block.first,
+                    vectors: block.vectors,
+                    channels: block.channels.clone(),
+                    pixels: first..end,
+                    words: &mut words,
+                    start: pixels.start,
+                    draws,
+                    tally: &mut tally,
+                    events: &mut *events,
+                };
+                requantize.apply(simd, tile);
+                first = end;
             }
         }
         tally.add_to(events, requantize.overflow());

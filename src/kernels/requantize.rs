@@ -4,15 +4,19 @@
 #![allow(clippy::needless_range_loop, reason = "lanes of several arrays are indexed in step")]
 
 mod accumulator;
+mod rounding;
 
 pub(crate) use accumulator::{Accumulator, Shift};
 
-use crate::kernels::dot::{FAR, LANES, Simd, Sums, Vector};
+use std::ops::Range;
+
+use crate::kernels::dot::{LANES, Lanes, PIXELS, Simd, Sums, VECTORS, Vector, Work};
 use crate::kernels::events::count;
 use crate::kernels::output::{LaneSums, Output};
 use crate::kernels::{LayerDraws, Mac, SiteEvents};
-use crate::numeric::{Cast, Overflow, Requantizer, Scheme};
+use crate::numeric::{Cast, Overflow, Scheme};
 use crate::tensor::{Slots, Word, with_slots};
+use rounding::{Round, Rounding};
 
 /// The epilogue of a layer whose accumulators never overflow and fit `A`, and whose words fit 32
 /// bits.
@@ -37,6 +41,9 @@ struct Ends<A> {
     start: [A; LANES],
     low: Vector,
     high: Vector,
+    /// Accumulators between them do not overflow.
+    least: [A; LANES],
+    most: [A; LANES],
 }
 
 impl<A: Accumulator> Ends<A> {
@@ -49,69 +56,43 @@ impl<A: Accumulator> Ends<A> {
     }
 }
 
-/// How lanes are rounded, by vector.
-#[derive(Clone, Debug)]
-enum Rounding<A> {
-    Shift(Vec<Shifts<A>>),
-    Multiplier(Vec<Multiplier>),
-    Float(Vec<[f32; LANES]>),
-    /// Word by word.
-    Words,
-}
-
-/// A [`Shift`] for each lane.
-#[derive(Clone, Copy, Debug)]
-struct Shifts<A> {
-    left: [A; LANES],
-    right: [A; LANES],
-    bias: [A; LANES],
-    more_below_zero: [A; LANES],
-    even: [A; LANES],
-}
-
-/// `value · 2^left · multiplier · 2^(−31 − right)`, rounded as [`Scheme::MultiplierShift`].
-#[derive(Clone, Copy, Default, Debug)]
-struct Multiplier {
-    left: Vector,
-    multiplier: Vector,
-    right: Vector,
-    half: Vector,
-}
-
 /// What happened to the words of a run, lane by lane.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Tally<A: Accumulator> {
-    over: [u32; LANES],
-    under: [u32; LANES],
-    largest: [A::Magnitude; LANES],
+    over: Vector,
+    under: Vector,
+    least: [A; LANES],
+    most: [A; LANES],
 }
 
 impl<A: Accumulator> Tally<A> {
     /// Adds it to `events` of output words under `overflow`.
     pub fn add_to(&self, events: &mut SiteEvents, overflow: Overflow) {
         let [over, under] =
-            [self.over, self.under].map(|lanes| lanes.iter().map(|&n| u64::from(n)).sum());
+            [self.over, self.under].map(|lanes| lanes.iter().map(|&n| u64::from(n as u32)).sum());
         count(&mut events.output, overflow, over, under);
-        let largest = self.largest.iter().copied().max().unwrap_or_default();
-        events.largest_accumulator = events.largest_accumulator.max(largest.into());
+        for end in self.least.iter().chain(&self.most) {
+            events.largest_accumulator = events.largest_accumulator.max(end.raw().unsigned_abs());
+        }
     }
 }
 
-/// Where a vector of words goes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
-    /// Number of the vector in the layer.
+/// The sums of a tile, and where their words go.
+pub(crate) struct Tile<'a, 'b, A: Accumulator> {
+    pub sums: &'a Sums<A>,
+    /// Number of its first vector in the layer, and how many it has.
     pub vector: usize,
-    /// Number of the vector in the tile.
-    pub of_tile: usize,
-    /// Pixels of the tile.
-    pub pixels: usize,
-    /// Number of the first word in the layer.
-    pub first: usize,
-    /// And among the words that are written.
-    pub slot: usize,
-    /// Words of a vector, at most [`LANES`].
-    pub lanes: usize,
+    pub vectors: usize,
+    /// Its output channels.
+    pub channels: Range<usize>,
+    /// Its pixels in the layer.
+    pub pixels: Range<usize>,
+    /// Words of whole pixels, from that pixel of the layer on.
+    pub words: &'a mut Slots<'b>,
+    pub start: usize,
+    pub draws: LayerDraws,
+    pub tally: &'a mut Tally<A>,
+    pub events: &'a mut SiteEvents,
 }
 
 impl<A: Accumulator> Requantize<A> {
@@ -131,14 +112,17 @@ impl<A: Accumulator> Requantize<A> {
             Some((range, _)) => range,
             None => range(epilogue.cast),
         };
-        let ends: Vec<Ends<A>> = vectors
+        let mut ends: Vec<Ends<A>> = vectors
             .iter()
             .map(|channels| Ends {
                 start: lanes(channels, A::default(), |channel| A::from_raw(start(channel))),
                 low: lanes(channels, 0, |channel| narrow(range(channel)[0])),
                 high: lanes(channels, 0, |channel| narrow(range(channel)[1])),
+                least: [A::default(); LANES],
+                most: [A::default(); LANES],
             })
             .collect();
+        let frac = mac.spec.accumulator.to().frac();
         let clamp = [low, high].map(narrow);
         let clamps = |ends: &Ends<A>| {
             ends.low.iter().any(|&l| l < clamp[0]) || ends.high.iter().any(|&h| h > clamp[1])
@@ -146,14 +130,19 @@ impl<A: Accumulator> Requantize<A> {
         let rounding = if !ends.iter().all(|ends| ends.are_told()) {
             None
         } else {
-            Rounding::new(
-                epilogue.cast,
-                vectors,
-                of_channel,
-                mac.spec.accumulator.to().frac(),
-                largest,
-            )
+            Rounding::new(epilogue.cast, vectors, of_channel, frac, largest)
         };
+        if rounding.is_some() {
+            for (ends, channels) in ends.iter_mut().zip(vectors) {
+                let inside = |channel: usize| {
+                    let epilogue = epilogue.of_channel(mac.requantizers, channel);
+                    inside(largest, |value| !epilogue.apply(value.into(), frac, 0).overflowed)
+                };
+                ends.least =
+                    lanes(channels, A::from_raw(A::RANGE[0]), |c| A::nearest(inside(c)[0]));
+                ends.most = lanes(channels, A::from_raw(A::RANGE[1]), |c| A::nearest(inside(c)[1]));
+            }
+        }
         Self {
             rounding: rounding.unwrap_or(Rounding::Words),
             floor: A::from_raw(if epilogue.rectifies() { 0 } else { A::RANGE[0] }),
@@ -171,240 +160,183 @@ impl<A: Accumulator> Requantize<A> {
         self.overflow
     }
 
-    /// The words of a vector of sums.
+    /// Writes the words of a tile and counts what happens to them.
     #[inline(always)]
-    #[allow(clippy::too_many_arguments, reason = "what is read, and all that is written")]
-    pub fn apply(
-        &self,
-        simd: impl Simd,
-        sums: &Sums<A>,
-        words: &mut Sums,
-        place: Place,
-        draws: LayerDraws,
-        tally: &mut Tally<A>,
-        events: &mut SiteEvents,
-    ) {
-        match &self.rounding {
-            Rounding::Shift(by_vector) => {
-                let Shifts { left, right, bias, more_below_zero, even } = by_vector[place.vector];
-                self.lanes(sums, words, place, tally, |value| {
-                    let mut rounded = [0; LANES];
-                    for n in 0..LANES {
-                        let shift = Shift {
-                            left: left[n],
-                            right: right[n],
-                            bias: bias[n],
-                            more_below_zero: more_below_zero[n],
-                            even: even[n],
-                        };
-                        rounded[n] = value[n].shifted(shift).saturated();
-                    }
-                    (rounded, rounded)
-                });
+    pub fn apply(&self, simd: impl Simd, tile: Tile<'_, '_, A>) {
+        simd.run(Requantizing { layer: self, tile });
+    }
+}
+
+/// A tile requantized, as work to be compiled per instruction set.
+struct Requantizing<'a, 'b, A: Accumulator> {
+    layer: &'a Requantize<A>,
+    tile: Tile<'a, 'b, A>,
+}
+
+impl<A: Accumulator> Work for Requantizing<'_, '_, A> {
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        match &self.layer.rounding {
+            Rounding::Shift(by_vector) => self.vectors(simd, by_vector),
+            Rounding::Multiplier(by_vector) => self.vectors(simd, by_vector),
+            Rounding::Float(by_vector) => self.vectors(simd, by_vector),
+            Rounding::Words => self.word_by_word(),
+        }
+    }
+}
+
+/// Words of a vector of output channels, by pixel.
+type Column = [Vector; PIXELS];
+
+impl<A: Accumulator> Requantizing<'_, '_, A> {
+    #[inline(always)]
+    fn vectors(mut self, simd: impl Simd, by_vector: &[impl Round<A>]) {
+        let mut words = [[0; LANES]; PIXELS];
+        for vector in 0..self.tile.vectors.min(VECTORS) {
+            let round = by_vector[self.tile.vector + vector];
+            if !self.column(simd, round, vector, &mut words) {
+                self.overflowing(simd, round, vector, &mut words);
             }
-            Rounding::Multiplier(by_vector) => {
-                let Multiplier { left, multiplier, right, half } = &by_vector[place.vector];
-                self.lanes(sums, words, place, tally, |value| {
-                    let (mut rounded, mut marked) = ([0; LANES], [0; LANES]);
-                    for n in 0..LANES {
-                        let held = value[n].saturated();
-                        let wide = i64::from(held) << (left[n] & 31);
-                        let shifted = wide.max(i32::MIN.into()).min(i32::MAX.into());
-                        let inside = wide == shifted && i64::from(held) == value[n].raw();
-                        let cut = i32::from(!inside) << 31;
-                        let product = i64::from(shifted as i32) * i64::from(multiplier[n]);
-                        let high = (product + (1 << 30)) >> 31;
-                        let bias =
-                            i64::from(half[n]) - (i64::from(high < 0) & i64::from(half[n] != 0));
-                        rounded[n] = ((high + bias) >> (right[n] & 31)) as i32;
-                        marked[n] = rounded[n] ^ cut;
-                    }
-                    (rounded, marked)
-                });
-            }
-            Rounding::Float(by_vector) => {
-                let scale = &by_vector[place.vector];
-                self.lanes(sums, words, place, tally, |value| {
-                    let mut scaled = [0.0; LANES];
-                    for n in 0..LANES {
-                        scaled[n] = value[n].float() * scale[n];
-                    }
-                    let rounded = simd.nearest(&scaled);
-                    (rounded, rounded)
-                });
-            }
-            Rounding::Words => self.word_by_word(sums, words, place, draws, events),
+            self.write(vector, &words);
         }
     }
 
-    /// What `round` rounds; it gives the rounded sums twice, the second time with another sign where
-    /// they overflowed before.
+    /// The words of a vector if none overflows.
     #[inline(always)]
-    fn lanes(
-        &self,
-        sums: &Sums<A>,
-        words: &mut Sums,
-        place: Place,
-        tally: &mut Tally<A>,
-        round: impl Fn(&[A; LANES]) -> (Vector, Vector),
+    fn column<S: Simd>(
+        &mut self,
+        simd: S,
+        round: impl Round<A>,
+        vector: usize,
+        words: &mut Column,
+    ) -> bool {
+        let Self { layer, tile } = self;
+        let load = |lanes: &[A; LANES]| A::Lanes::<S>::load(simd, lanes);
+        let words_of = |lanes: &Vector| S::Words::load(simd, lanes);
+        let ends = &layer.ends[tile.vector + vector];
+        let (start, floor) = (load(&ends.start), load(&[layer.floor; LANES]));
+        let [low, high] = layer.clamp.map(|end| words_of(&[end; LANES]));
+        let (mut least, mut most) = (load(&[A::default(); LANES]), load(&[A::default(); LANES]));
+        let mut under = words_of(&[0; LANES]);
+        let pixels = tile.pixels.len();
+        let (sums, words) = (&tile.sums.0[..pixels], &mut words[..pixels]);
+        for pixel in 0..pixels {
+            let sum = load(&sums[pixel][vector]).plus(start);
+            (least, most) = (least.lesser(sum), most.greater(sum));
+            let sum = sum.greater(floor);
+            let rounded = round.rounded(simd, sum);
+            under = sum.vanished(simd, rounded, under);
+            let word = if layer.clamps { rounded.greater(low).lesser(high) } else { rounded };
+            words[pixel] = word.array();
+        }
+        let tally = &mut *tile.tally;
+        tally.least = load(&tally.least).lesser(least).array();
+        tally.most = load(&tally.most).greater(most).array();
+        if load(&ends.least).exceeds(least) || most.exceeds(load(&ends.most)) {
+            return false;
+        }
+        tally.under = words_of(&tally.under).plus(under).array();
+        true
+    }
+
+    /// The words of a vector of which any may overflow.
+    #[inline(always)]
+    fn overflowing(
+        &mut self,
+        simd: impl Simd,
+        round: impl Round<A>,
+        vector: usize,
+        words: &mut Column,
     ) {
-        let Ends { start, low, high } = self.ends[place.vector];
-        let Tally { mut over, mut under, mut largest } = *tally;
-        for pixel in 0..place.pixels {
-            let (mut value, mut before) = (sums.0[pixel][place.of_tile], [0; LANES]);
+        let Self { layer, tile } = self;
+        let Ends { start, low, high, .. } = layer.ends[tile.vector + vector];
+        let Tally { mut over, mut under, .. } = *tile.tally;
+        let pixels = tile.pixels.len();
+        let (sums, words) = (&tile.sums.0[..pixels], &mut words[..pixels]);
+        for pixel in 0..pixels {
+            let mut value = sums[pixel][vector];
             for n in 0..LANES {
-                value[n] = value[n].plus(start[n]);
-                largest[n] = largest[n].max(value[n].magnitude());
-                value[n] = value[n].max(self.floor);
-                before[n] = value[n].saturated();
+                value[n] = value[n].plus(start[n]).max(layer.floor);
             }
-            let (rounded, marked) = round(&value);
+            let [rounded, marked] = round.marked(simd, &value);
             let mut held = [0; LANES];
             for n in 0..LANES {
                 held[n] = rounded[n].max(low[n]).min(high[n]);
             }
             for n in 0..LANES {
-                over[n] += u32::from(held[n] != marked[n]);
-                under[n] += u32::from((before[n] != 0) & (marked[n] == 0));
+                over[n] += i32::from(held[n] != marked[n]);
+                under[n] += i32::from((value[n] != A::default()) & (marked[n] == 0));
             }
-            if self.clamps {
+            if layer.clamps {
                 for n in 0..LANES {
-                    held[n] = held[n].max(self.clamp[0]).min(self.clamp[1]);
+                    held[n] = held[n].max(layer.clamp[0]).min(layer.clamp[1]);
                 }
             }
-            words.0[pixel][place.of_tile] = held;
+            words[pixel] = held;
         }
-        *tally = Tally { over, under, largest };
+        (tile.tally.over, tile.tally.under) = (over, under);
     }
 
     #[inline(never)]
-    fn word_by_word(
-        &self,
-        sums: &Sums<A>,
-        words: &mut Sums,
-        place: Place,
-        draws: LayerDraws,
-        events: &mut SiteEvents,
-    ) {
-        let start = &self.ends[place.vector].start;
-        for pixel in 0..place.pixels {
-            let mut result = LaneSums::<LANES>::new(&[0; LANES]);
-            for n in 0..LANES {
-                result.raw[n] = sums.0[pixel][place.of_tile][n].plus(start[n]).raw();
+    fn word_by_word(mut self) {
+        let mut words = [[0; LANES]; PIXELS];
+        for vector in 0..self.tile.vectors {
+            let Self { layer, tile } = &mut self;
+            let start = &layer.ends[tile.vector + vector].start;
+            let channel = tile.channels.start + vector * LANES;
+            let lanes = (tile.channels.end - channel).min(LANES);
+            for (of_tile, pixel) in tile.pixels.clone().enumerate() {
+                let mut result = LaneSums::<LANES>::new(&[0; LANES]);
+                for n in 0..LANES {
+                    result.raw[n] = tile.sums.0[of_tile][vector][n].plus(start[n]).raw();
+                }
+                result.total = result.raw;
+                let (mut raw, first) = ([0; LANES], pixel * layer.channels + channel);
+                layer.output.emit(&result, &mut raw[..lanes], first, tile.draws, tile.events);
+                words[of_tile] = raw.map(|raw| raw as i32);
             }
-            result.total = result.raw;
-            let first = place.first + pixel * self.channels;
-            let mut raw = [0; LANES];
-            self.output.emit(&result, &mut raw[..place.lanes], first, draws, events);
-            words.0[pixel][place.of_tile] = raw.map(|raw| raw as i32);
+            self.write(vector, &words);
         }
     }
 
     /// Writes the words of a vector to their place among others.
     #[inline(always)]
-    pub fn write(&self, tile: &Sums, place: Place, words: &mut Slots<'_>) {
-        with_slots!(words, words => {
-            for pixel in 0..place.pixels {
-                let vector = &tile.0[pixel][place.of_tile];
-                let slots = &mut words[place.slot + pixel * self.channels..][..place.lanes];
-                if place.lanes == LANES {
-                    let slots = &mut slots[..LANES];
+    fn write(&mut self, vector: usize, column: &Column) {
+        let Self { layer, tile } = self;
+        let (channels, pixels) = (layer.channels, tile.pixels.len());
+        let channel = tile.channels.start + vector * LANES;
+        let lanes = (tile.channels.end - channel).min(LANES);
+        let first = (tile.pixels.start - tile.start) * channels + channel;
+        let column = &column[..pixels];
+        with_slots!(tile.words, words => {
+            let words = &mut words[first..][..(pixels - 1) * channels + lanes];
+            if lanes == LANES {
+                for pixel in 0..pixels {
+                    let slots = &mut words[pixel * channels..][..LANES];
                     for n in 0..LANES {
+                        slots[n] = Word::from_raw(column[pixel][n].into());
+                    }
+                }
+            } else {
+                // Fours are narrowed together.
+                let whole = lanes & !3;
+                for pixel in 0..pixels {
+                    let vector = &column[pixel];
+                    let slots = &mut words[pixel * channels..][..lanes];
+                    let mut first = 0;
+                    while first < whole {
+                        let (slots, lanes) = (&mut slots[first..][..4], &vector[first..][..4]);
+                        for n in 0..4 {
+                            slots[n] = Word::from_raw(lanes[n].into());
+                        }
+                        first += 4;
+                    }
+                    for n in whole..lanes {
                         slots[n] = Word::from_raw(vector[n].into());
                     }
-                    continue;
-                }
-                // Fours are narrowed together.
-                let whole = place.lanes & !3;
-                let mut first = 0;
-                while first < whole {
-                    let (slots, lanes) = (&mut slots[first..][..4], &vector[first..][..4]);
-                    for n in 0..4 {
-                        slots[n] = Word::from_raw(lanes[n].into());
-                    }
-                    first += 4;
-                }
-                for n in whole..place.lanes {
-                    slots[n] = Word::from_raw(vector[n].into());
                 }
             }
         });
-    }
-}
-
-impl<A: Accumulator> Rounding<A> {
-    /// `None` if lanes do not hold what happens inside.
-    fn new(
-        cast: Cast,
-        vectors: &[[Option<usize>; LANES]],
-        requantizer: impl Fn(usize) -> Option<Requantizer>,
-        frac: i32,
-        largest: u128,
-    ) -> Option<Self> {
-        let channels = || vectors.iter().flatten().flatten().copied();
-        let scheme = |channel| requantizer(channel).map(|requantizer| requantizer.scheme());
-        let shift = |channel| match scheme(channel) {
-            None => A::shift(cast, frac, largest),
-            Some(Scheme::Shift { acc_frac, output }) => A::shift(output, acc_frac, largest),
-            Some(_) => None,
-        };
-        let multiplier = |channel| match scheme(channel) {
-            Some(Scheme::MultiplierShift(scheme)) => Some(scheme).filter(|s| s.multiplier != 0),
-            _ => None,
-        };
-        let float = |channel| match scheme(channel) {
-            Some(Scheme::Float32 { scale, zero_point: 0.0 }) => Some(scale),
-            _ => None,
-        };
-        let near = |channel| {
-            let range = requantizer(channel).map(|requantizer| requantizer.range());
-            range.is_some_and(|range| range.iter().all(|end| end.abs() < i64::from(FAR)))
-        };
-        if channels().all(|channel| shift(channel).is_some()) {
-            let shift = |channel: usize| shift(channel).unwrap_or_default();
-            return Some(Self::Shift(
-                vectors
-                    .iter()
-                    .map(|channels| {
-                        let part = |part: fn(Shift<A>) -> A| {
-                            lanes(channels, A::default(), |channel| part(shift(channel)))
-                        };
-                        Shifts {
-                            left: part(|shift| shift.left),
-                            right: part(|shift| shift.right),
-                            bias: part(|shift| shift.bias),
-                            more_below_zero: part(|shift| shift.more_below_zero),
-                            even: part(|shift| shift.even),
-                        }
-                    })
-                    .collect(),
-            ));
-        }
-        if channels().all(|channel| multiplier(channel).is_some()) {
-            let part = |channel: usize, part: fn(u32, u32, i32) -> i32| {
-                multiplier(channel).map_or(0, |s| part(s.left, s.right, s.multiplier))
-            };
-            return Some(Self::Multiplier(
-                vectors
-                    .iter()
-                    .map(|channels| Multiplier {
-                        left: lanes(channels, 0, |c| part(c, |left, _, _| left as i32)),
-                        multiplier: lanes(channels, 0, |c| part(c, |_, _, multiplier| multiplier)),
-                        right: lanes(channels, 0, |c| part(c, |_, right, _| right as i32)),
-                        half: lanes(channels, 0, |c| {
-                            part(c, |_, right, _| ((1_i64 << right) >> 1) as i32)
-                        }),
-                    })
-                    .collect(),
-            ));
-        }
-        if channels().all(|channel| float(channel).is_some() && near(channel)) {
-            let scale = |channel: usize| float(channel).unwrap_or(0.0);
-            return Some(Self::Float(
-                vectors.iter().map(|channels| lanes(channels, 0.0, scale)).collect(),
-            ));
-        }
-        None
     }
 }
 
@@ -419,6 +351,22 @@ pub(crate) fn range(cast: Cast) -> [i64; 2] {
 /// The nearest 32-bit word.
 pub(crate) fn narrow(end: i64) -> i32 {
     end.clamp(i32::MIN.into(), i32::MAX.into()) as i32
+}
+
+/// The least and the greatest value up to ±`largest`, from zero on, for which `holds` does.
+fn inside(largest: u128, holds: impl Fn(i64) -> bool) -> [i64; 2] {
+    let largest = i64::try_from(largest).unwrap_or(i64::MAX);
+    [-1, 1].map(|sign| {
+        let (mut inside, mut outside) = (0, largest);
+        if holds(sign * largest) {
+            return sign * largest;
+        }
+        while outside - inside > 1 {
+            let middle = inside + (outside - inside) / 2;
+            *if holds(sign * middle) { &mut inside } else { &mut outside } = middle;
+        }
+        sign * inside
+    })
 }
 
 fn lanes<T: Copy>(

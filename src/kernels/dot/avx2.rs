@@ -1,5 +1,6 @@
 //! The micro-kernel for AVX2: pairs of 16-bit words. It has no exact product of bytes.
 
+use super::lanes::Plain;
 use super::operand::{Operand, Simd, StepRange, Sums, Work};
 use super::portable::Portable;
 
@@ -25,6 +26,7 @@ impl Avx2 {
     pub fn run(self, work: impl Work) {
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2,bmi2,popcnt,fma")]
+        #[inline(never)]
         fn run(simd: Avx2, work: impl Work) {
             work.run(simd);
         }
@@ -42,6 +44,13 @@ impl Avx2 {
 impl Simd for Avx2 {
     const PIXELS: usize = 4;
     const VECTORS: usize = 1;
+
+    type Words = Plain<i32>;
+
+    #[inline(always)]
+    fn run(self, work: impl Work) {
+        Self::run(self, work);
+    }
 
     #[inline(always)]
     fn tile<T: Operand>(

@@ -1,4 +1,9 @@
 //! The micro-kernels for AVX-512 with VNNI: groups of four bytes and pairs of 16-bit words.
+//!
+//! Intrinsics stand where they are used: a function of theirs is not always inlined.
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::*;
 
 use super::avx2::Avx2;
 use super::operand::{
@@ -46,6 +51,7 @@ impl Avx512 {
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2,bmi2,popcnt,fma,avx512f,avx512bw,avx512dq,avx512vl")]
         #[target_feature(enable = "avx512vnni,avx512vbmi2,avx512bitalg,avx512vpopcntdq")]
+        #[inline(never)]
         fn run(simd: Avx512, work: impl Work) {
             work.run(simd);
         }
@@ -63,6 +69,16 @@ impl Avx512 {
 impl Simd for Avx512 {
     const PIXELS: usize = PIXELS;
     const VECTORS: usize = VECTORS;
+
+    #[cfg(target_arch = "x86_64")]
+    type Words = super::zmm::Zmm;
+    #[cfg(not(target_arch = "x86_64"))]
+    type Words = super::lanes::Plain<i32>;
+
+    #[inline(always)]
+    fn run(self, work: impl Work) {
+        Self::run(self, work);
+    }
 
     #[inline(always)]
     fn tile<T: Operand>(
@@ -105,76 +121,107 @@ impl Simd for Avx512 {
         super::portable::Portable.tile(input, bases, steps, weights, vectors, sums);
     }
 
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn ones(self, words: Halves) -> Halves {
-        #[cfg(target_arch = "x86_64")]
-        #[allow(unsafe_code)]
-        // SAFETY: the token exists only if the processor has AVX-512 VL and BITALG.
-        unsafe {
-            x86::ones(words)
+    #[allow(unsafe_code)]
+    fn prefetch<T>(self, words: &[T]) {
+        const LINE: usize = 64;
+        let (bytes, mut at) = (words.as_ptr().cast::<i8>(), 0);
+        while at < size_of_val(words) {
+            // SAFETY: SSE is part of x86-64, and the line is that of a word.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(bytes.wrapping_add(at)) };
+            at += LINE;
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        super::portable::Portable.ones(words)
     }
 
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
+    #[allow(unsafe_code)]
+    fn ones(self, mut words: Halves) -> Halves {
+        // SAFETY: the token exists only if the processor has AVX-512 VL and BITALG; sixteen words
+        // of two bytes are read and written.
+        unsafe {
+            let ones = _mm256_popcnt_epi16(_mm256_loadu_si256(words.as_ptr().cast()));
+            _mm256_storeu_si256(words.as_mut_ptr().cast(), ones);
+        }
+        words
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    #[allow(unsafe_code)]
     fn common(self, word: u32, words: &[u32; LANES]) -> Bytes {
-        #[cfg(target_arch = "x86_64")]
-        #[allow(unsafe_code)]
-        // SAFETY: the token exists only if the processor has AVX-512 F and BITALG.
+        let mut bytes = [0; 4 * LANES];
+        // SAFETY: the token exists only if the processor has AVX-512 F and BITALG; sixty-four bytes
+        // are read and written.
         unsafe {
-            x86::common(word, words)
+            let words = _mm512_loadu_si512(words.as_ptr().cast());
+            let common = _mm512_and_si512(_mm512_set1_epi32(word as i32), words);
+            _mm512_storeu_si512(bytes.as_mut_ptr().cast(), _mm512_popcnt_epi8(common));
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        super::portable::Portable.common(word, words)
+        bytes
     }
 
+    /// The complement of the smallest of the complements, a word of which has the smaller of two.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
+    #[allow(unsafe_code)]
     fn largest(self, bytes: &Bytes) -> u8 {
-        #[cfg(target_arch = "x86_64")]
-        #[allow(unsafe_code)]
-        // SAFETY: the token exists only if the processor has AVX-512 F and AVX2.
+        // SAFETY: the token exists only if the processor has AVX-512 F and AVX2; sixty-four bytes
+        // are read.
         unsafe {
-            x86::largest(bytes)
+            let bytes = _mm512_loadu_si512(bytes.as_ptr().cast());
+            let halves = [_mm512_castsi512_si256(bytes), _mm512_extracti64x4_epi64::<1>(bytes)];
+            let half = _mm256_max_epu8(halves[0], halves[1]);
+            let quarters = [_mm256_castsi256_si128(half), _mm256_extracti128_si256::<1>(half)];
+            let rest = _mm_xor_si128(_mm_max_epu8(quarters[0], quarters[1]), _mm_set1_epi8(-1));
+            let words = _mm_min_epu8(rest, _mm_srli_epi16::<8>(rest));
+            !(_mm_cvtsi128_si32(_mm_minpos_epu16(words)) as u8)
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        super::portable::Portable.largest(bytes)
     }
 
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
+    #[allow(unsafe_code)]
     fn shifted(self, before: &[u64; 8], words: &[u64; 8], shift: u32) -> [u64; 8] {
-        #[cfg(target_arch = "x86_64")]
-        #[allow(unsafe_code)]
-        // SAFETY: the token exists only if the processor has AVX-512 F and VBMI2.
+        let mut bits = [0; 8];
+        // SAFETY: the token exists only if the processor has AVX-512 F and VBMI2; eight words of
+        // eight bytes are read and written.
         unsafe {
-            x86::shifted(before, words, shift)
+            let before = _mm512_loadu_si512(before.as_ptr().cast());
+            let words = _mm512_loadu_si512(words.as_ptr().cast());
+            let shift = _mm512_set1_epi64(shift.into());
+            let shifted = _mm512_shldv_epi64(words, before, shift);
+            _mm512_storeu_si512(bits.as_mut_ptr().cast(), shifted);
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        super::portable::Portable.shifted(before, words, shift)
+        bits
     }
 
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
+    #[allow(unsafe_code)]
     fn nonzero(self, bytes: &Bytes) -> u64 {
-        #[cfg(target_arch = "x86_64")]
-        #[allow(unsafe_code)]
-        // SAFETY: the token exists only if the processor has AVX-512 BW.
+        // SAFETY: the token exists only if the processor has AVX-512 BW; sixty-four bytes are read.
         unsafe {
-            x86::nonzero(bytes)
+            let bytes = _mm512_loadu_si512(bytes.as_ptr().cast());
+            _mm512_test_epi8_mask(bytes, bytes)
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        super::portable::Portable.nonzero(bytes)
     }
 
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
+    #[allow(unsafe_code)]
     fn nearest(self, values: &[f32; LANES]) -> Vector {
-        #[cfg(target_arch = "x86_64")]
-        #[allow(unsafe_code)]
-        // SAFETY: the token exists only if the processor has AVX-512 F.
+        const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+        let mut rounded = [0; LANES];
+        // SAFETY: the token exists only if the processor has AVX-512 F; sixteen words of four bytes
+        // are read and written.
         unsafe {
-            x86::nearest(values)
+            let values = _mm512_loadu_ps(values.as_ptr());
+            let words = _mm512_cvt_roundps_epi32::<NEAREST>(values);
+            _mm512_storeu_si512(rounded.as_mut_ptr().cast(), words);
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        super::portable::Portable.nearest(values)
+        rounded
     }
 
     #[inline(always)]
@@ -189,97 +236,7 @@ mod x86 {
 
     use std::arch::x86_64::*;
 
-    use crate::kernels::dot::operand::{
-        Bytes, FAR, Halves, LANES, Operand, PIXELS, Sums, VECTORS, Vector,
-    };
-
-    /// The nearest integers; what is too small for 32 bits becomes the smallest.
-    #[target_feature(enable = "avx512f")]
-    #[inline]
-    #[allow(unsafe_code)]
-    pub fn nearest(values: &[f32; LANES]) -> Vector {
-        let mut rounded = [0; LANES];
-        // SAFETY: sixteen words of four bytes are read and written.
-        unsafe {
-            let values = _mm512_loadu_ps(values.as_ptr());
-            let held = _mm512_min_ps(values, _mm512_set1_ps(FAR as f32));
-            let words =
-                _mm512_cvt_roundps_epi32::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(held);
-            _mm512_storeu_si512(rounded.as_mut_ptr().cast(), words);
-        }
-        rounded
-    }
-
-    /// Ones by byte of `word` and each of `words`.
-    #[target_feature(enable = "avx512f,avx512bw,avx512bitalg")]
-    #[inline]
-    #[allow(unsafe_code)]
-    pub fn common(word: u32, words: &[u32; LANES]) -> Bytes {
-        let mut bytes = [0; 4 * LANES];
-        // SAFETY: sixty-four bytes are read and written.
-        unsafe {
-            let words = _mm512_loadu_si512(words.as_ptr().cast());
-            let common = _mm512_and_si512(_mm512_set1_epi32(word as i32), words);
-            _mm512_storeu_si512(bytes.as_mut_ptr().cast(), _mm512_popcnt_epi8(common));
-        }
-        bytes
-    }
-
-    /// The largest byte: the complement of the smallest of the complements, a word of which has the
-    /// smaller of two.
-    #[target_feature(enable = "avx2,avx512f")]
-    #[inline]
-    #[allow(unsafe_code)]
-    pub fn largest(bytes: &Bytes) -> u8 {
-        // SAFETY: sixty-four bytes are read.
-        let bytes = unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) };
-        let halves = [_mm512_castsi512_si256(bytes), _mm512_extracti64x4_epi64::<1>(bytes)];
-        let half = _mm256_max_epu8(halves[0], halves[1]);
-        let quarters = [_mm256_castsi256_si128(half), _mm256_extracti128_si256::<1>(half)];
-        let rest = _mm_xor_si128(_mm_max_epu8(quarters[0], quarters[1]), _mm_set1_epi8(-1));
-        let words = _mm_min_epu8(rest, _mm_srli_epi16::<8>(rest));
-        !(_mm_cvtsi128_si32(_mm_minpos_epu16(words)) as u8)
-    }
-
-    /// `words` shifted left across those of `before`, by up to 63 bits.
-    #[target_feature(enable = "avx512f,avx512vbmi2")]
-    #[inline]
-    #[allow(unsafe_code)]
-    pub fn shifted(before: &[u64; 8], words: &[u64; 8], shift: u32) -> [u64; 8] {
-        let mut bits = [0; 8];
-        // SAFETY: eight words of eight bytes are read and written.
-        unsafe {
-            let before = _mm512_loadu_si512(before.as_ptr().cast());
-            let words = _mm512_loadu_si512(words.as_ptr().cast());
-            let shift = _mm512_set1_epi64(shift.into());
-            let shifted = _mm512_shldv_epi64(words, before, shift);
-            _mm512_storeu_si512(bits.as_mut_ptr().cast(), shifted);
-        }
-        bits
-    }
-
-    /// Bytes that are not zero.
-    #[target_feature(enable = "avx512f,avx512bw")]
-    #[inline]
-    #[allow(unsafe_code)]
-    pub fn nonzero(bytes: &Bytes) -> u64 {
-        // SAFETY: sixty-four bytes are read.
-        let bytes = unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) };
-        _mm512_test_epi8_mask(bytes, bytes)
-    }
-
-    /// Number of ones of each word.
-    #[target_feature(enable = "avx2,avx512bitalg,avx512vl")]
-    #[inline]
-    #[allow(unsafe_code)]
-    pub fn ones(mut words: Halves) -> Halves {
-        // SAFETY: sixteen words of two bytes are read and written.
-        unsafe {
-            let ones = _mm256_popcnt_epi16(_mm256_loadu_si256(words.as_ptr().cast()));
-            _mm256_storeu_si256(words.as_mut_ptr().cast(), ones);
-        }
-        words
-    }
+    use crate::kernels::dot::operand::{Operand, PIXELS, Sums, VECTORS};
 
     /// As many sums as a tile has, of operands in registers.
     #[target_feature(enable = "avx512f,avx512vnni")]
@@ -313,7 +270,10 @@ mod x86 {
         sums: &mut Sums,
     ) {
         let mut tile = [[_mm512_setzero_si512(); V]; P];
-        let rows: [*const T; P] = std::array::from_fn(|p| input.wrapping_add(bases[p]));
+        let mut rows = [input; P];
+        for p in 0..P {
+            rows[p] = input.wrapping_add(bases[p]);
+        }
         for &offset in offsets {
             let mut w = [_mm512_setzero_si512(); V];
             for v in 0..V {

@@ -8,13 +8,17 @@
 mod avx2;
 mod avx512;
 pub mod ceiling;
+mod lanes;
 mod operand;
 mod pack;
 mod portable;
+#[cfg(target_arch = "x86_64")]
+mod zmm;
 
+pub(crate) use lanes::{Lanes, Plain};
 pub(crate) use operand::{
-    Bytes, FAR, Halves, LANES, Operand, PIXELS, Simd, StepRange, Steps, Sums, Vector, Work,
-    nearest, shifted,
+    Bytes, FAR, Halves, LANES, Operand, PIXELS, Simd, StepRange, Steps, Sums, VECTORS, Vector,
+    Work, nearest, shifted,
 };
 pub(crate) use pack::{Blocks, Gather, Packed};
 

@@ -8,6 +8,7 @@
 use std::fmt::Debug;
 use std::ops::Range;
 
+use super::lanes::Lanes;
 use crate::tensor::Buffer;
 
 /// Output channels of a vector of sums.
@@ -161,6 +162,12 @@ pub(crate) trait Simd: Copy {
     /// Vectors of its tiles, at most [`VECTORS`].
     const VECTORS: usize;
 
+    /// Sixteen words in its registers.
+    type Words: Lanes<i32, Self>;
+
+    /// Runs `work` compiled for it, by itself.
+    fn run(self, work: impl Work);
+
     /// For each base the sums, over the steps, of the products of the operands of `input` at
     /// base + offset with the weights `[step][vector][lane][operand of the group]`.
     ///
@@ -175,6 +182,12 @@ pub(crate) trait Simd: Copy {
         vectors: usize,
         sums: &mut Sums,
     );
+
+    /// Brings words that are needed soon closer, where the processor can be asked to.
+    #[inline(always)]
+    fn prefetch<T>(self, words: &[T]) {
+        let _ = words;
+    }
 
     /// Number of ones of each word.
     #[inline(always)]
@@ -243,8 +256,7 @@ pub(crate) trait Simd: Copy {
         bits
     }
 
-    /// The nearest integers, halves to even, of numbers up to ±[`FAR`]; beyond, something at least
-    /// as far on the same side.
+    /// The nearest integers, halves to even, of numbers up to ±[`FAR`]; beyond, anything.
     #[inline(always)]
     fn nearest(self, values: &[f32; LANES]) -> Vector {
         let mut rounded = [0; LANES];
@@ -328,14 +340,14 @@ mod tests {
         }
     }
 
-    /// What the lanes give, held to ±[`FAR`], by every instruction set.
+    /// What the lanes give, by every instruction set.
     #[test]
     fn lanes_do_what_one_does() {
         struct Lanes;
         impl Work for Lanes {
             fn run<S: Simd>(self, simd: S) {
-                let rounded = simd.nearest(&NUMBERS).map(|n| n.clamp(-FAR, FAR));
-                assert_eq!(rounded, NUMBERS.map(nearest));
+                let numbers = NUMBERS.map(|n| n.clamp(-FAR as f32, FAR as f32));
+                assert_eq!(simd.nearest(&numbers), NUMBERS.map(nearest));
                 // Bytes 0x01, 0x03, 0x07 and 0xff of all ones, and of every other bit.
                 let ones =
                     simd.common(0xff07_0301, &std::array::from_fn(|n| [!0, 0x5555_5555][n % 2]));

@@ -3,6 +3,7 @@
 
 #![allow(clippy::needless_range_loop, reason = "lanes of several arrays are indexed in step")]
 
+use super::lanes::Plain;
 use super::operand::{LANES, Operand, PIXELS, Simd, StepRange, Sums, VECTORS, Work};
 use super::{Element, Tile};
 
@@ -20,6 +21,13 @@ impl Portable {
 impl Simd for Portable {
     const PIXELS: usize = PIXELS;
     const VECTORS: usize = VECTORS;
+
+    type Words = Plain<i32>;
+
+    #[inline(always)]
+    fn run(self, work: impl Work) {
+        Self::run(self, work);
+    }
 
     #[inline(always)]
     fn tile<T: Operand>(

@@ -54,6 +54,11 @@ impl<T: Operand> Products for Direct<T> {
     }
 
     #[inline(always)]
+    fn prefetch(&self, simd: impl Simd, block: usize, part: [usize; 2]) {
+        self.tiles.prefetch(simd, block, part);
+    }
+
+    #[inline(always)]
     fn sums(
         &self,
         simd: impl Simd,

@@ -15,7 +15,7 @@ pub(crate) struct Tiles<T: Operand> {
     depthwise: bool,
     steps: Steps,
     blocks: Vec<Block>,
-    weights: Vec<T::Weight>,
+    weights: Lines<T::Weight>,
 }
 
 /// Output channels of one group that share a tile.
@@ -29,6 +29,30 @@ pub(crate) struct Block {
     pub vectors: usize,
     /// Its weights.
     weights: Range<usize>,
+}
+
+/// Words from the start of a cache line on, where the allocator's place allows it: a vector of them
+/// is then one line.
+#[derive(Clone, Debug)]
+struct Lines<W> {
+    buffer: Vec<W>,
+    start: usize,
+}
+
+impl<W: Copy + Default> Lines<W> {
+    fn new(words: &[W]) -> Self {
+        const LINE: usize = 64;
+        let mut buffer = Vec::<W>::with_capacity(words.len() + LINE / size_of::<W>());
+        let start = buffer.as_ptr().align_offset(LINE).min(LINE / size_of::<W>());
+        buffer.resize(start, W::default());
+        buffer.extend_from_slice(words);
+        Self { buffer, start }
+    }
+
+    #[inline(always)]
+    fn words(&self) -> &[W] {
+        &self.buffer[self.start..]
+    }
 }
 
 impl Block {
@@ -87,9 +111,19 @@ impl<T: Operand> Tiles<T> {
     ) -> impl Iterator<Item = (usize, T::Weight)> {
         let (block, group) = (&self.blocks[block], self.group());
         let lanes = block.vectors * LANES;
-        let weights = &self.weights[block.weights.clone()];
+        let weights = &self.weights.words()[block.weights.clone()];
         let weights = &weights[steps.start * lanes * group..steps.end * lanes * group];
         weights.iter().enumerate().map(move |(at, &weight)| (at / group % lanes, weight))
+    }
+
+    /// Brings part `number` of `of` of the weights of the block after `block` closer.
+    #[inline(always)]
+    pub fn prefetch(&self, simd: impl Simd, block: usize, [number, of]: [usize; 2]) {
+        if let Some(next) = self.blocks.get(block + 1) {
+            let weights = &self.weights.words()[next.weights.clone()];
+            let len = weights.len();
+            simd.prefetch(&weights[len * number / of..len * (number + 1) / of]);
+        }
     }
 
     /// The sums of a block over some steps, modulo 2^32, for the pixels at `bases`.
@@ -106,7 +140,7 @@ impl<T: Operand> Tiles<T> {
         let block = &self.blocks[block];
         let operands = &operands[block.inputs..];
         let of_step = block.vectors * LANES * self.group();
-        let weights = &self.weights[block.weights.clone()];
+        let weights = &self.weights.words()[block.weights.clone()];
         let weights = &weights[steps.start * of_step..steps.end * of_step];
         let steps = self.steps.range(steps);
         if self.depthwise {
@@ -154,7 +188,7 @@ impl<T: Operand> Tiles<T> {
                 blocks.push(block);
             }
         }
-        Self { depthwise: false, steps, blocks, weights: packed }
+        Self { depthwise: false, steps, blocks, weights: Lines::new(&packed) }
     }
 
     /// Tiles of one vector each.
@@ -182,7 +216,8 @@ impl<T: Operand> Tiles<T> {
             });
         }
         let steps = (0..taps).map(|tap| map.tap(tap / kw, tap % kw) as u32).collect();
-        Self { depthwise: true, steps: Steps::new(steps), blocks, weights: packed }
+        let weights = Lines::new(&packed);
+        Self { depthwise: true, steps: Steps::new(steps), blocks, weights }
     }
 }
 

@@ -201,6 +201,12 @@ impl<H: Operand> Products for Wide<H> {
     }
 
     #[inline(always)]
+    fn prefetch(&self, simd: impl Simd, block: usize, part: [usize; 2]) {
+        self.words.prefetch(simd, block, part);
+        self.high.prefetch(simd, block, part);
+    }
+
+    #[inline(always)]
     fn sums(
         &self,
         simd: impl Simd,

@@ -2,25 +2,31 @@
 
 use std::fmt::Debug;
 
+use crate::kernels::dot::{Lanes, Plain, Simd};
 use crate::kernels::narrow::NarrowCast;
 use crate::numeric::{Cast, Overflow};
 
 /// What a lane accumulates in.
 pub(crate) trait Accumulator: Copy + Debug + Default + Ord + Send + Sync + 'static {
-    /// Holds the magnitude of any.
-    type Magnitude: Copy + Debug + Default + Ord + Into<u64> + Send + Sync;
+    /// Sixteen of them in the registers of an instruction set.
+    type Lanes<S: Simd>: Lanes<Self, S>;
 
+    /// Bits.
+    const BITS: i64;
     /// Smallest and largest.
     const RANGE: [i64; 2];
 
     /// The low bits of `raw`.
     fn from_raw(raw: i64) -> Self;
+    /// The nearest to `raw`.
+    fn nearest(raw: i64) -> Self {
+        let [least, greatest] = Self::RANGE;
+        Self::from_raw(raw.clamp(least, greatest))
+    }
     /// As 64 bits.
     fn raw(self) -> i64;
     /// The low bits of the sum.
     fn plus(self, other: Self) -> Self;
-    /// The magnitude.
-    fn magnitude(self) -> Self::Magnitude;
     /// The nearest of 32 bits.
     fn saturated(self) -> i32;
     /// The nearest float.
@@ -45,10 +51,11 @@ pub(crate) struct Shift<A> {
 }
 
 macro_rules! accumulators {
-    ($($native:ident $magnitude:ident),*) => {$(
+    ($($native:ident $lanes:ty),*) => {$(
         impl Accumulator for $native {
-            type Magnitude = $magnitude;
+            type Lanes<S: Simd> = $lanes;
 
+            const BITS: i64 = $native::BITS as i64;
             const RANGE: [i64; 2] = [$native::MIN as i64, $native::MAX as i64];
 
             #[inline(always)]
@@ -64,11 +71,6 @@ macro_rules! accumulators {
             #[inline(always)]
             fn plus(self, other: Self) -> Self {
                 self.wrapping_add(other)
-            }
-
-            #[inline(always)]
-            fn magnitude(self) -> $magnitude {
-                self.unsigned_abs()
             }
 
             #[inline(always)]
@@ -125,7 +127,7 @@ macro_rules! accumulators {
     )*};
 }
 
-accumulators!(i32 u32, i64 u64);
+accumulators!(i32 S::Words, i64 Plain<i64>);
 
 impl Shift<i32> {
     /// Whether values have the binary point of the words.
