@@ -20,33 +20,22 @@ struct Counting<'a> {
 
 impl Work for Counting<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        *self.count = with_words!(self.words.buffer(), words => count(words));
+    fn run<S: Simd>(self, simd: S) {
+        *self.count = with_words!(self.words.buffer(), words => count(simd, words));
     }
 }
 
-/// Words that are counted side by side.
-const LANES: usize = 64;
-
 #[inline(always)]
-fn count<W: Word>(words: &[W]) -> u64 {
+fn count<W: Word>(simd: impl Simd, words: &[W]) -> u64 {
     let zero = W::default();
-    let (lines, rest) = words.as_chunks::<LANES>();
+    let (lines, rest) = words.as_chunks::<64>();
     let mut count = 0;
-    let mut first = 0;
-    while first < lines.len() {
-        // As many as a byte counts.
-        let end = lines.len().min(first + usize::from(u8::MAX));
-        let mut counts = [0_u8; LANES];
-        for line in first..end {
-            for n in 0..LANES {
-                counts[n] += u8::from(lines[line][n] != zero);
-            }
+    for line in 0..lines.len() {
+        let (words, mut bytes) = (&lines[line], [0; 64]);
+        for n in 0..64 {
+            bytes[n] = u8::from(words[n] != zero);
         }
-        for n in 0..LANES {
-            count += u64::from(counts[n]);
-        }
-        first = end;
+        count += u64::from(simd.nonzero(&bytes).count_ones());
     }
     for n in 0..rest.len() {
         count += u64::from(rest[n] != zero);

@@ -215,7 +215,8 @@ impl<P: Products> Work for Tiling<'_, '_, P> {
                 let end = first + (pixels.end - first).div_ceil(left);
                 products.prefetch(simd, number, [count - left, count]);
                 products.sums(simd, operands, &bases[first..end], number, &mut tiles, &mut sums);
-                let tile = Tile {
+                simd.run(Tile {
+                    layer: requantize,
                     sums: &sums,
                     vector: block.first,
                     vectors: block.vectors,
@@ -226,8 +227,7 @@ impl<P: Products> Work for Tiling<'_, '_, P> {
                     draws,
                     tally: &mut tally,
                     events: &mut *events,
-                };
-                requantize.apply(simd, tile);
+                });
                 first = end;
             }
         }

@@ -77,8 +77,9 @@ impl<A: Accumulator> Tally<A> {
     }
 }
 
-/// The sums of a tile, and where their words go.
+/// The sums of a tile and where their words go, as work to be compiled per instruction set.
 pub(crate) struct Tile<'a, 'b, A: Accumulator> {
+    pub layer: &'a Requantize<A>,
     pub sums: &'a Sums<A>,
     /// Number of its first vector in the layer, and how many it has.
     pub vector: usize,
@@ -94,6 +95,9 @@ pub(crate) struct Tile<'a, 'b, A: Accumulator> {
     pub tally: &'a mut Tally<A>,
     pub events: &'a mut SiteEvents,
 }
+
+/// Words of a vector of output channels, by pixel.
+type Column = [Vector; PIXELS];
 
 impl<A: Accumulator> Requantize<A> {
     /// The epilogue of `mac`, whose accumulators have a magnitude of at most `largest`. The lanes
@@ -159,23 +163,11 @@ impl<A: Accumulator> Requantize<A> {
     pub fn overflow(&self) -> Overflow {
         self.overflow
     }
-
-    /// Writes the words of a tile and counts what happens to them.
-    #[inline(always)]
-    pub fn apply(&self, simd: impl Simd, tile: Tile<'_, '_, A>) {
-        simd.run(Requantizing { layer: self, tile });
-    }
 }
 
-/// A tile requantized, as work to be compiled per instruction set.
-struct Requantizing<'a, 'b, A: Accumulator> {
-    layer: &'a Requantize<A>,
-    tile: Tile<'a, 'b, A>,
-}
-
-impl<A: Accumulator> Work for Requantizing<'_, '_, A> {
+impl<A: Accumulator> Work for Tile<'_, '_, A> {
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
+    fn run<S: Simd>(mut self, simd: S) {
         match &self.layer.rounding {
             Rounding::Shift(by_vector) => self.vectors(simd, by_vector),
             Rounding::Multiplier(by_vector) => self.vectors(simd, by_vector),
@@ -185,15 +177,12 @@ impl<A: Accumulator> Work for Requantizing<'_, '_, A> {
     }
 }
 
-/// Words of a vector of output channels, by pixel.
-type Column = [Vector; PIXELS];
-
-impl<A: Accumulator> Requantizing<'_, '_, A> {
+impl<A: Accumulator> Tile<'_, '_, A> {
     #[inline(always)]
-    fn vectors(mut self, simd: impl Simd, by_vector: &[impl Round<A>]) {
+    fn vectors(&mut self, simd: impl Simd, by_vector: &[impl Round<A>]) {
         let mut words = [[0; LANES]; PIXELS];
-        for vector in 0..self.tile.vectors.min(VECTORS) {
-            let round = by_vector[self.tile.vector + vector];
+        for vector in 0..self.vectors.min(VECTORS) {
+            let round = &by_vector[self.vector + vector];
             if !self.column(simd, round, vector, &mut words) {
                 self.overflowing(simd, round, vector, &mut words);
             }
@@ -206,36 +195,38 @@ impl<A: Accumulator> Requantizing<'_, '_, A> {
     fn column<S: Simd>(
         &mut self,
         simd: S,
-        round: impl Round<A>,
+        round: &impl Round<A>,
         vector: usize,
         words: &mut Column,
     ) -> bool {
-        let Self { layer, tile } = self;
-        let load = |lanes: &[A; LANES]| A::Lanes::<S>::load(simd, lanes);
-        let words_of = |lanes: &Vector| S::Words::load(simd, lanes);
-        let ends = &layer.ends[tile.vector + vector];
-        let (start, floor) = (load(&ends.start), load(&[layer.floor; LANES]));
-        let [low, high] = layer.clamp.map(|end| words_of(&[end; LANES]));
-        let (mut least, mut most) = (load(&[A::default(); LANES]), load(&[A::default(); LANES]));
-        let mut under = words_of(&[0; LANES]);
-        let pixels = tile.pixels.len();
-        let (sums, words) = (&tile.sums.0[..pixels], &mut words[..pixels]);
+        let layer = self.layer;
+        let ends = &layer.ends[self.vector + vector];
+        let constants = round.constants(simd);
+        let start = A::Lanes::<S>::load(simd, &ends.start);
+        let floor = A::Lanes::<S>::load(simd, &[layer.floor; LANES]);
+        let low = S::Words::load(simd, &[layer.clamp[0]; LANES]);
+        let high = S::Words::load(simd, &[layer.clamp[1]; LANES]);
+        let mut least = A::Lanes::<S>::load(simd, &[A::default(); LANES]);
+        let (mut most, mut under) = (least, S::Words::load(simd, &[0; LANES]));
+        let pixels = self.pixels.len();
+        let (sums, words) = (&self.sums.0[..pixels], &mut words[..pixels]);
         for pixel in 0..pixels {
-            let sum = load(&sums[pixel][vector]).plus(start);
+            let sum = A::Lanes::<S>::load(simd, &sums[pixel][vector]).plus(start);
             (least, most) = (least.lesser(sum), most.greater(sum));
             let sum = sum.greater(floor);
-            let rounded = round.rounded(simd, sum);
+            let rounded = round.rounded(simd, &constants, sum);
             under = sum.vanished(simd, rounded, under);
             let word = if layer.clamps { rounded.greater(low).lesser(high) } else { rounded };
             words[pixel] = word.array();
         }
-        let tally = &mut *tile.tally;
-        tally.least = load(&tally.least).lesser(least).array();
-        tally.most = load(&tally.most).greater(most).array();
-        if load(&ends.least).exceeds(least) || most.exceeds(load(&ends.most)) {
+        let tally = &mut *self.tally;
+        tally.least = least.lesser(A::Lanes::<S>::load(simd, &tally.least)).array();
+        tally.most = most.greater(A::Lanes::<S>::load(simd, &tally.most)).array();
+        let below = A::Lanes::<S>::load(simd, &ends.least).exceeds(least);
+        if below || most.exceeds(A::Lanes::<S>::load(simd, &ends.most)) {
             return false;
         }
-        tally.under = words_of(&tally.under).plus(under).array();
+        tally.under = under.plus(S::Words::load(simd, &tally.under)).array();
         true
     }
 
@@ -244,15 +235,15 @@ impl<A: Accumulator> Requantizing<'_, '_, A> {
     fn overflowing(
         &mut self,
         simd: impl Simd,
-        round: impl Round<A>,
+        round: &impl Round<A>,
         vector: usize,
         words: &mut Column,
     ) {
-        let Self { layer, tile } = self;
-        let Ends { start, low, high, .. } = layer.ends[tile.vector + vector];
-        let Tally { mut over, mut under, .. } = *tile.tally;
-        let pixels = tile.pixels.len();
-        let (sums, words) = (&tile.sums.0[..pixels], &mut words[..pixels]);
+        let layer = self.layer;
+        let Ends { start, low, high, .. } = layer.ends[self.vector + vector];
+        let Tally { mut over, mut under, .. } = *self.tally;
+        let pixels = self.pixels.len();
+        let (sums, words) = (&self.sums.0[..pixels], &mut words[..pixels]);
         for pixel in 0..pixels {
             let mut value = sums[pixel][vector];
             for n in 0..LANES {
@@ -274,25 +265,25 @@ impl<A: Accumulator> Requantizing<'_, '_, A> {
             }
             words[pixel] = held;
         }
-        (tile.tally.over, tile.tally.under) = (over, under);
+        (self.tally.over, self.tally.under) = (over, under);
     }
 
     #[inline(never)]
-    fn word_by_word(mut self) {
+    fn word_by_word(&mut self) {
         let mut words = [[0; LANES]; PIXELS];
-        for vector in 0..self.tile.vectors {
-            let Self { layer, tile } = &mut self;
-            let start = &layer.ends[tile.vector + vector].start;
-            let channel = tile.channels.start + vector * LANES;
-            let lanes = (tile.channels.end - channel).min(LANES);
-            for (of_tile, pixel) in tile.pixels.clone().enumerate() {
+        for vector in 0..self.vectors {
+            let layer = self.layer;
+            let start = &layer.ends[self.vector + vector].start;
+            let channel = self.channels.start + vector * LANES;
+            let lanes = (self.channels.end - channel).min(LANES);
+            for (of_tile, pixel) in self.pixels.clone().enumerate() {
                 let mut result = LaneSums::<LANES>::new(&[0; LANES]);
                 for n in 0..LANES {
-                    result.raw[n] = tile.sums.0[of_tile][vector][n].plus(start[n]).raw();
+                    result.raw[n] = self.sums.0[of_tile][vector][n].plus(start[n]).raw();
                 }
                 result.total = result.raw;
                 let (mut raw, first) = ([0; LANES], pixel * layer.channels + channel);
-                layer.output.emit(&result, &mut raw[..lanes], first, tile.draws, tile.events);
+                layer.output.emit(&result, &mut raw[..lanes], first, self.draws, self.events);
                 words[of_tile] = raw.map(|raw| raw as i32);
             }
             self.write(vector, &words);
@@ -302,13 +293,13 @@ impl<A: Accumulator> Requantizing<'_, '_, A> {
     /// Writes the words of a vector to their place among others.
     #[inline(always)]
     fn write(&mut self, vector: usize, column: &Column) {
-        let Self { layer, tile } = self;
-        let (channels, pixels) = (layer.channels, tile.pixels.len());
-        let channel = tile.channels.start + vector * LANES;
-        let lanes = (tile.channels.end - channel).min(LANES);
-        let first = (tile.pixels.start - tile.start) * channels + channel;
+        let layer = self.layer;
+        let (channels, pixels) = (layer.channels, self.pixels.len());
+        let channel = self.channels.start + vector * LANES;
+        let lanes = (self.channels.end - channel).min(LANES);
+        let first = (self.pixels.start - self.start) * channels + channel;
         let column = &column[..pixels];
-        with_slots!(tile.words, words => {
+        with_slots!(self.words, words => {
             let words = &mut words[first..][..(pixels - 1) * channels + lanes];
             if lanes == LANES {
                 for pixel in 0..pixels {

@@ -50,9 +50,14 @@ impl Work for Maximum<'_> {
 fn rows<T: Word>(pool: &Pool, words: &[T], windows: &mut [T], output: &mut [T]) {
     let Pool { input, output: Shape { height, width: across, .. }, window, .. } = *pool;
     let (channels, width, columns) = (input.channels, input.width, columns(pool));
-    let ([top, left, ..], [stride, step]) = (window.padding, window.stride);
+    let ([top, left, ..], stride) = (window.padding, window.stride[0]);
     for y in 0..height {
         let of_row = &mut windows[..columns * channels];
+        if window.padding == [0; 4] && of_row.len() >= VECTOR {
+            inside(pool, &words[y * stride * width * channels..], of_row);
+            keep(pool, windows, &mut output[y * across * channels..]);
+            continue;
+        }
         for n in 0..of_row.len() {
             of_row[n] = T::MIN;
         }
@@ -77,24 +82,60 @@ fn rows<T: Word>(pool: &Pool, words: &[T], windows: &mut [T], output: &mut [T]) 
                 }
             }
         }
-        // Whole vectors; the next window overwrites what is too much.
-        for x in 0..across {
-            let window = &windows[x * step * channels..];
-            let slots = &mut output[(y * across + x) * channels..];
-            let mut first = 0;
-            while first < channels {
-                if slots.len() - first < LANES {
-                    for n in first..channels {
-                        slots[n] = window[n];
-                    }
-                    break;
+        keep(pool, windows, &mut output[y * across * channels..]);
+    }
+}
+
+/// Words that are compared together.
+const VECTOR: usize = 64;
+
+/// The windows of a row, none of which leaves the map, whose words begin at the first window. The
+/// last vector may overlap with the one before.
+#[inline(always)]
+fn inside<T: Word>(pool: &Pool, words: &[T], windows: &mut [T]) {
+    let Pool { input, window, .. } = *pool;
+    let mut first = 0;
+    while first < windows.len() {
+        first = first.min(windows.len() - VECTOR);
+        let mut most = [T::MIN; VECTOR];
+        for down in 0..window.kernel[0] {
+            for along in 0..window.kernel[1] {
+                let at = (down * input.width + along) * input.channels + first;
+                let words = &words[at..][..VECTOR];
+                for n in 0..VECTOR {
+                    most[n] = most[n].max(words[n]);
                 }
-                let (window, slots) = (&window[first..][..LANES], &mut slots[first..][..LANES]);
-                for n in 0..LANES {
+            }
+        }
+        let windows = &mut windows[first..][..VECTOR];
+        for n in 0..VECTOR {
+            windows[n] = most[n];
+        }
+        first += VECTOR;
+    }
+}
+
+/// Writes every stride-th window of a row, whole vectors at a time; the next window overwrites what
+/// is too much.
+#[inline(always)]
+fn keep<T: Word>(pool: &Pool, windows: &[T], output: &mut [T]) {
+    let (channels, step) = (pool.input.channels, pool.window.stride[1]);
+    for x in 0..pool.output.width {
+        let window = &windows[x * step * channels..];
+        let slots = &mut output[x * channels..];
+        let mut first = 0;
+        while first < channels {
+            if slots.len() - first < LANES {
+                for n in first..channels {
                     slots[n] = window[n];
                 }
-                first += LANES;
+                break;
             }
+            let (window, slots) = (&window[first..][..LANES], &mut slots[first..][..LANES]);
+            for n in 0..LANES {
+                slots[n] = window[n];
+            }
+            first += LANES;
         }
     }
 }

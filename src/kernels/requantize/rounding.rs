@@ -16,10 +16,16 @@ pub(super) enum Rounding<A> {
     Words,
 }
 
+/// Registers of a [`Round`].
+type Constants<A, S> = [<A as Accumulator>::Lanes<S>; 6];
+
 /// How the lanes of a vector are rounded.
-pub(super) trait Round<A: Accumulator>: Copy {
+pub(super) trait Round<A: Accumulator> {
+    /// What is the same for every pixel, in registers.
+    fn constants<S: Simd>(&self, simd: S) -> Constants<A, S>;
     /// The sums rounded, where the word does not overflow; anything where it does.
-    fn rounded<S: Simd>(&self, simd: S, sums: A::Lanes<S>) -> S::Words;
+    fn rounded<S: Simd>(&self, simd: S, constants: &Constants<A, S>, sums: A::Lanes<S>)
+    -> S::Words;
     /// Any sums rounded, and again with another sign where they overflow on the way.
     fn marked(&self, simd: impl Simd, sums: &[A; LANES]) -> [Vector; 2];
 }
@@ -49,14 +55,27 @@ pub(super) struct Scales([f32; LANES]);
 
 impl<A: Accumulator> Round<A> for Shifts<A> {
     #[inline(always)]
-    fn rounded<S: Simd>(&self, simd: S, sums: A::Lanes<S>) -> S::Words {
-        let load = |lanes: &[A; LANES]| A::Lanes::<S>::load(simd, lanes);
-        let right = load(&self.right);
-        let sign = sums.shifted_right(load(&[A::from_raw(A::BITS - 1); LANES]));
-        let bias = load(&self.bias).plus(sign.and(load(&self.more_below_zero)));
-        let odd = sums.shifted_right(right).and(load(&self.even));
-        let scaled = sums.shifted_left(load(&self.left));
-        scaled.plus(bias.plus(odd)).shifted_right(right).saturated(simd)
+    fn constants<S: Simd>(&self, simd: S) -> Constants<A, S> {
+        [
+            A::Lanes::<S>::load(simd, &self.left),
+            A::Lanes::<S>::load(simd, &self.right),
+            A::Lanes::<S>::load(simd, &self.bias),
+            A::Lanes::<S>::load(simd, &self.more_below_zero),
+            A::Lanes::<S>::load(simd, &self.even),
+            A::Lanes::<S>::load(simd, &[A::from_raw(A::BITS - 1); LANES]),
+        ]
+    }
+
+    #[inline(always)]
+    fn rounded<S: Simd>(
+        &self,
+        simd: S,
+        &[left, right, bias, more_below_zero, even, top]: &Constants<A, S>,
+        sums: A::Lanes<S>,
+    ) -> S::Words {
+        let bias = bias.plus(sums.shifted_right(top).and(more_below_zero));
+        let odd = sums.shifted_right(right).and(even);
+        sums.shifted_left(left).plus(bias.plus(odd)).shifted_right(right).saturated(simd)
     }
 
     #[inline(always)]
@@ -95,7 +114,12 @@ impl Multiplier {
 
 impl<A: Accumulator> Round<A> for Multiplier {
     #[inline(always)]
-    fn rounded<S: Simd>(&self, simd: S, sums: A::Lanes<S>) -> S::Words {
+    fn constants<S: Simd>(&self, simd: S) -> Constants<A, S> {
+        [A::Lanes::<S>::load(simd, &[A::default(); LANES]); 6]
+    }
+
+    #[inline(always)]
+    fn rounded<S: Simd>(&self, simd: S, _: &Constants<A, S>, sums: A::Lanes<S>) -> S::Words {
         let words = sums.saturated(simd).shifted_left(S::Words::load(simd, &self.left));
         S::Words::load(simd, &self.products(&words.array()))
     }
@@ -121,7 +145,12 @@ impl<A: Accumulator> Round<A> for Multiplier {
 
 impl<A: Accumulator> Round<A> for Scales {
     #[inline(always)]
-    fn rounded<S: Simd>(&self, simd: S, sums: A::Lanes<S>) -> S::Words {
+    fn constants<S: Simd>(&self, simd: S) -> Constants<A, S> {
+        [A::Lanes::<S>::load(simd, &[A::default(); LANES]); 6]
+    }
+
+    #[inline(always)]
+    fn rounded<S: Simd>(&self, simd: S, _: &Constants<A, S>, sums: A::Lanes<S>) -> S::Words {
         sums.scaled(simd, &self.0)
     }
 

@@ -69,30 +69,35 @@ pub(super) fn quantize(
     });
 }
 
-/// The quantizer in float64, which is exact: a float32 times a power of two, rounded half to even
+/// The quantizer in float32, in which the value times a power of two is exact, rounded half to even
 /// and saturated.
 struct Quick {
-    unit: f64,
-    floor: f64,
-    range: [f64; 2],
-    clamp: [f64; 2],
+    unit: f32,
+    floor: f32,
+    range: [f32; 2],
+    clamp: [f32; 2],
 }
 
 impl Quick {
+    /// Integers up to half of this are float32 numbers and below [`Self::MAGIC`]; beyond all words.
+    const FAR: f32 = (1 << 22) as f32;
+    /// A sum of this size is an integer, rounded half to even, which its low bits are.
+    const MAGIC: f32 = (3 << 22) as f32;
+
     fn new(layer: &BoundLayer) -> Option<Self> {
         let (cast, clamp) = (layer.epilogue.cast, layer.epilogue.clamp);
         let to = cast.to();
         let exact = cast.rounding() == Rounding::HalfEven
             && cast.overflow() == Overflow::Saturate
             && layer.epilogue.requantizer.is_none()
-            && to.bits() <= 32
-            && to.frac().abs() <= 64;
+            && to.bits() <= 21
+            && (0..=64).contains(&to.frac());
         let (low, high) = clamp.unwrap_or((i64::MIN, i64::MAX));
         exact.then(|| Self {
-            unit: 2f64.powi(to.frac()),
-            floor: if layer.epilogue.rectifies() { 0.0 } else { f64::NEG_INFINITY },
-            range: [to.min() as f64, to.max() as f64],
-            clamp: [low as f64, high as f64],
+            unit: 2f32.powi(to.frac()),
+            floor: if layer.epilogue.rectifies() { 0.0 } else { f32::NEG_INFINITY },
+            range: [to.min() as f32, to.max() as f32],
+            clamp: [low as f32, high as f32],
         })
     }
 
@@ -100,21 +105,17 @@ impl Quick {
     /// underflows.
     #[inline(always)]
     fn block(&self, values: &[f32], scale: f32, words: &mut [i32]) -> [u32; 2] {
-        /// Beyond all words.
-        const FAR: f64 = (1_u64 << 40) as f64;
-        /// A sum of this size is an integer, rounded half to even, which its low bits are.
-        const MAGIC: f64 = (3_u64 << 51) as f64;
         let [low, high] = self.range;
         let (mut over, mut under) = (0, 0);
         let values = &values[..words.len()];
         for n in 0..words.len() {
-            let result = (f64::from(values[n] / scale) * self.unit).max(self.floor);
-            let rounded = (result.clamp(-FAR, FAR) + MAGIC) - MAGIC;
+            let result = (values[n] / scale * self.unit).max(self.floor);
+            let rounded = (result.clamp(-Self::FAR, Self::FAR) + Self::MAGIC) - Self::MAGIC;
             let word = rounded.max(low).min(high);
             over += u32::from(word != rounded);
             under += u32::from(result != 0.0) & u32::from(rounded == 0.0);
             let word = word.max(self.clamp[0]).min(self.clamp[1]);
-            words[n] = (word + MAGIC).to_bits() as i32;
+            words[n] = (word + Self::MAGIC).to_bits() as i32 - Self::MAGIC.to_bits() as i32;
         }
         [over, under]
     }
