@@ -35,6 +35,9 @@ pub(crate) struct Proven<P: Products> {
     macs: u64,
 }
 
+/// Tiles of a block, at least, over which the weights of the next one are prefetched.
+const PREFETCHED: usize = 4;
+
 /// The products of a layer and how they are summed.
 pub(crate) trait Products: Clone + Debug + Send + Sync + Sized {
     /// What holds a sum.
@@ -125,7 +128,7 @@ impl<P: Products> Proven<P> {
         reach: &[Interval],
     ) -> Option<Self> {
         let offset = P::offset(mac.range).filter(|_| is_proven(mac, reach, P::Sum::RANGE))?;
-        match Widened::new(mac, reach, P::GROUP) {
+        match Widened::new(mac, reach, P::GROUP, simd.vectors()) {
             None => Self::of(simd, mac, map, reach, offset),
             Some(wide) => {
                 let mac = wide.mac();
@@ -213,7 +216,10 @@ impl<P: Products> Work for Tiling<'_, '_, P> {
             // Tiles as equal as can be.
             for left in (1..=count).rev() {
                 let end = first + (pixels.end - first).div_ceil(left);
-                products.prefetch(simd, number, [count - left, count]);
+                // All at once they would only stand in the way.
+                if count >= PREFETCHED {
+                    products.prefetch(simd, number, [count - left, count]);
+                }
                 products.sums(simd, operands, &bases[first..end], number, &mut tiles, &mut sums);
                 simd.run(Tile {
                     layer: requantize,

@@ -9,6 +9,9 @@ use crate::tensor::{ConvGeometry, Words};
 /// What the epilogue of a vector costs, in steps of its sums.
 const EPILOGUE: usize = 16;
 
+/// And what is set up for a tile.
+const TILE: usize = 24;
+
 /// A layer of which neighbours along a row are the output channels of one pixel: a convolution
 /// whose window spans all of theirs and moves by as many, with zeros for weights where one of them
 /// has no operand. Words, and their order, are those of the layer that it was made of.
@@ -26,9 +29,9 @@ pub(crate) struct Widened {
 }
 
 impl Widened {
-    /// Of as many neighbours as are cheapest where a step multiplies `group` operands; `None` if
-    /// the layer is best as it is.
-    pub fn new(mac: &Mac<'_>, reach: &[Interval], group: usize) -> Option<Self> {
+    /// Of as many neighbours as are cheapest where a step multiplies `group` operands and a tile has
+    /// up to `widest` vectors; `None` if the layer is best as it is.
+    pub fn new(mac: &Mac<'_>, reach: &[Interval], group: usize, widest: usize) -> Option<Self> {
         let ConvGeometry { output, window, groups, .. } = mac.geometry;
         if groups != 1 || window.dilation[1] != 1 || output.channels >= LANES * LANES {
             return None;
@@ -37,7 +40,8 @@ impl Widened {
         let cost = |neighbours: usize| {
             let columns = columns(&mac.geometry, neighbours);
             let steps = (columns * mac.geometry.input.channels).div_ceil(group);
-            (window.kernel[0] * steps + EPILOGUE) * (neighbours * output.channels).div_ceil(LANES)
+            let vectors = (neighbours * output.channels).div_ceil(LANES);
+            (window.kernel[0] * steps + EPILOGUE) * vectors + TILE * vectors.div_ceil(widest)
         };
         let divisors = (1..=output.width.min(LANES)).filter(|n| output.width.is_multiple_of(*n));
         let best =
@@ -128,8 +132,10 @@ mod tests {
         }
     }
 
-    /// The first layer of LeNet-5: two pixels take 5 rows of two groups as one does, for 12 of the 16
-    /// lanes. 32 channels fill vectors as they are.
+    /// The first layer of LeNet-5, in steps by pixel: 2 neighbours, 5 rows of 2 groups and one vector,
+    /// cost (10 + 16 + 24) / 2 = 25; 4, of two vectors, (2 · 26 + 24) / 4 = 19; 7, 5 rows of 3 groups
+    /// and three vectors, (3 · 31 + 24) / 7 = 16.7; 14, of six vectors in two tiles,
+    /// (6 · 41 + 48) / 14 = 21. 32 channels: 2 · 26 + 24 = 76 alone, (4 · 26 + 48) / 2 = 76 by two.
     #[test]
     fn few_channels_are_widened() {
         let cast = Cast::new(s(32, 0), Rounding::Floor, Overflow::Saturate).expect("a cast");
@@ -158,11 +164,11 @@ mod tests {
                 draws: LayerDraws::new(0, 0, 0),
             };
             let reach = vec![Interval { low: 0, high: 0 }; channels];
-            Widened::new(&case.mac(), &reach, 4).map(|wide| wide.geometry)
+            Widened::new(&case.mac(), &reach, 4, 3).map(|wide| wide.geometry)
         };
         let geometry = widened(6).expect("few channels");
-        assert_eq!(geometry.output, Shape::new(12, 28, 14));
-        assert_eq!((geometry.window.kernel, geometry.window.stride), ([5, 6], [1, 2]));
+        assert_eq!(geometry.output, Shape::new(42, 28, 4));
+        assert_eq!((geometry.window.kernel, geometry.window.stride), ([5, 11], [1, 7]));
         assert_eq!(widened(32), None);
     }
 }
