@@ -135,7 +135,8 @@ mod tests {
     /// The first layer of LeNet-5, in steps by pixel: 2 neighbours, 5 rows of 2 groups and one vector,
     /// cost (10 + 16 + 24) / 2 = 25; 4, of two vectors, (2 · 26 + 24) / 4 = 19; 7, 5 rows of 3 groups
     /// and three vectors, (3 · 31 + 24) / 7 = 16.7; 14, of six vectors in two tiles,
-    /// (6 · 41 + 48) / 14 = 21. 32 channels: 2 · 26 + 24 = 76 alone, (4 · 26 + 48) / 2 = 76 by two.
+    /// (6 · 41 + 48) / 14 = 21. 48 channels are a tile: 3 · 26 + 24 = 102, as by two,
+    /// (6 · 26 + 48) / 2.
     #[test]
     fn few_channels_are_widened() {
         let cast = Cast::new(s(32, 0), Rounding::Floor, Overflow::Saturate).expect("a cast");
@@ -169,6 +170,6 @@ mod tests {
         let geometry = widened(6).expect("few channels");
         assert_eq!(geometry.output, Shape::new(42, 28, 4));
         assert_eq!((geometry.window.kernel, geometry.window.stride), ([5, 11], [1, 7]));
-        assert_eq!(widened(32), None);
+        assert_eq!(widened(48), None);
     }
 }

@@ -140,8 +140,7 @@ impl Simulator {
             let input = input.as_standard_layout();
             let values = input.as_slice().expect("standard layout");
             self.words.quantize_input(values, index, &mut scratch.image)?;
-            self.words.run_image(index, &mut scratch.image);
-            self.count_all(scratch);
+            self.run_and_count(index, scratch);
             let compared = baseline
                 .map(|baseline| compare(baseline, input.view(), &self.words, &scratch.image));
             Ok((self.words.outputs(&scratch.image), compared.transpose()?))
@@ -270,15 +269,20 @@ impl Simulator {
         counts
     }
 
-    /// Adds the cost of all layers for the image in `scratch`.
-    fn count_all(&self, scratch: &mut Scratch) {
-        if scratch.threads == 1 {
-            return (0..self.models.len()).for_each(|layer| self.count(layer, None, scratch));
+    /// Runs all layers for the image whose input words are in `scratch`, and adds their cost: of each
+    /// while its words are at hand, or of all side by side where there are several threads.
+    fn run_and_count(&self, image: usize, scratch: &mut Scratch) {
+        let Scratch { threads, image: state, lanes, layers, counts } = scratch;
+        if *threads == 1 {
+            return self.words.run_layers(image, state, |index, state| {
+                let (layer, sum) = (layers[index].as_mut(), &mut counts[index]);
+                self.add_counts(index, None, state, lanes, layer, sum);
+            });
         }
-        let Scratch { image, layers, counts, .. } = scratch;
+        self.words.run_image(image, state);
         let layers = layers.par_iter_mut().zip(counts).enumerate();
         layers.for_each_init(LanesScratch::default, |lanes, (index, (layer, counts))| {
-            self.add_counts(index, None, image, lanes, layer.as_mut(), counts);
+            self.add_counts(index, None, state, lanes, layer.as_mut(), counts);
         });
     }
 

@@ -6,25 +6,28 @@ mod bind;
 mod host;
 mod input;
 mod mac;
+mod state;
 mod suffix;
 #[cfg(test)]
 mod tests;
 
 pub use mac::BoundMac;
+pub use state::ImageState;
 pub use suffix::Snapshot;
 
 use crate::error::{Error, Result};
 use std::sync::Arc;
 
 use crate::kernels::elementwise::ScaledSum;
-use crate::kernels::pool::{Average, Pool, PoolScratch, Sink};
+use crate::kernels::pool::{Average, Pool, Sink};
 use crate::kernels::softmax::Softmax;
-use crate::kernels::{Epilogue, LayerDraws, Mac, MacScratch, Site, SiteEvents, elementwise, maps};
+use crate::kernels::{Epilogue, LayerDraws, Mac, Site, elementwise, maps};
 use crate::mapping::OperandBits;
 use crate::network::{FlattenOrder, NodeId};
 use crate::numeric::Format;
 use crate::quantize::{Affine, HostModel, Output, WordMap};
 use crate::tensor::{Shape, Words};
+use state::LayerState;
 
 /// A network whose every site is resolved for a datapath, ready to run; shared by threads, each of
 /// which brings its own [`ImageState`].
@@ -186,65 +189,6 @@ impl BoundLayer {
             _ => None,
         }
     }
-
-    fn state(&self, threads: usize) -> LayerState {
-        let tables = self.maps.iter().filter_map(|map| match map {
-            WordMap::Table { format, .. } => Some(*format),
-            WordMap::TopK { .. } | WordMap::NOfM { .. } => None,
-        });
-        let formats = std::iter::once(self.epilogue.cast.to()).chain(tables);
-        let mac = self.mac();
-        let len = if self.writes_words() { self.shape.len() } else { 0 };
-        LayerState {
-            stages: formats.map(|format| Words::zeros(format, len)).collect(),
-            values: Vec::new(),
-            operands: mac.and_then(BoundMac::operands),
-            scratch: mac.map(|mac| mac.kernel().scratch().on(threads)),
-            pool: PoolScratch::default(),
-            events: SiteEvents::default(),
-        }
-    }
-}
-
-/// The words of all layers for one image, and what happened to them over all images so far.
-/// Reused from image to image.
-#[derive(Clone, Debug)]
-pub struct ImageState {
-    layers: Vec<LayerState>,
-    /// The real values of the network input.
-    input: Vec<f32>,
-    magnitudes: Vec<u64>,
-}
-
-#[derive(Clone, Debug)]
-struct LayerState {
-    /// The words of the cast, then those of each table; the last are the layer's.
-    stages: Vec<Words>,
-    /// The values of a host's layer that writes no words.
-    values: Vec<f32>,
-    /// Incoming words after the cast before the multipliers, if there is one.
-    operands: Option<Words>,
-    scratch: Option<MacScratch>,
-    pool: PoolScratch,
-    events: SiteEvents,
-}
-
-impl LayerState {
-    fn words(&self) -> &Words {
-        &self.stages[self.stages.len() - 1]
-    }
-}
-
-impl ImageState {
-    /// The words that layer `index` wrote, channels-last.
-    pub fn words(&self, index: usize) -> &Words {
-        self.layers[index].words()
-    }
-
-    /// What happened in layer `index` since the state was made.
-    pub fn events(&self, index: usize) -> &SiteEvents {
-        &self.layers[index].events
-    }
 }
 
 impl BoundNetwork {
@@ -331,9 +275,22 @@ impl BoundNetwork {
     /// [`quantize_input`](Self::quantize_input) wrote. `image` numbers the draws of stochastic
     /// rounding.
     pub fn run_image(&self, image: usize, state: &mut ImageState) {
-        let computed = |&index: &usize| !matches!(self.layers[index].step, Step::Input);
-        let layers = (0..self.layers.len()).filter(computed);
-        layers.for_each(|index| self.run_step(index, image, state));
+        self.run_layers(image, state, |_, _| ());
+    }
+
+    /// The same; `done` hears of each layer, the input among them, while its words are at hand.
+    pub fn run_layers(
+        &self,
+        image: usize,
+        state: &mut ImageState,
+        mut done: impl FnMut(usize, &ImageState),
+    ) {
+        for (index, layer) in self.layers.iter().enumerate() {
+            if !matches!(layer.step, Step::Input) {
+                self.run_step(index, image, state);
+            }
+            done(index, state);
+        }
     }
 
     /// Runs layer `index` on what the layers before it wrote.
