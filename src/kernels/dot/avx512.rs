@@ -6,9 +6,9 @@
 use std::arch::x86_64::*;
 
 use super::avx2::Avx2;
-use super::operand::{
-    Bytes, Halves, LANES, Operand, PIXELS, Simd, StepRange, Sums, VECTORS, Vector, Work,
-};
+#[cfg(target_arch = "x86_64")]
+use super::operand::{Bytes, Halves, LANES, Vector};
+use super::operand::{Operand, PIXELS, Simd, StepRange, Sums, VECTORS, Work};
 
 /// Proof that the processor has AVX-512 F, BW, DQ, VL, VNNI, VBMI2, BITALG and VPOPCNTDQ.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
