@@ -21,8 +21,12 @@ type Constants<A, S> = [<A as Accumulator>::Lanes<S>; 6];
 
 /// How the lanes of a vector are rounded.
 pub(super) trait Round<A: Accumulator> {
-    /// What is the same for every pixel, in registers.
-    fn constants<S: Simd>(&self, simd: S) -> Constants<A, S>;
+    /// What is the same for every pixel, in registers, if anything is.
+    #[inline(always)]
+    fn constants<S: Simd>(&self, simd: S) -> Constants<A, S> {
+        [A::Lanes::<S>::load(simd, &[A::default(); LANES]); 6]
+    }
+
     /// The sums rounded, where the word does not overflow; anything where it does.
     fn rounded<S: Simd>(&self, simd: S, constants: &Constants<A, S>, sums: A::Lanes<S>)
     -> S::Words;
@@ -114,11 +118,6 @@ impl Multiplier {
 
 impl<A: Accumulator> Round<A> for Multiplier {
     #[inline(always)]
-    fn constants<S: Simd>(&self, simd: S) -> Constants<A, S> {
-        [A::Lanes::<S>::load(simd, &[A::default(); LANES]); 6]
-    }
-
-    #[inline(always)]
     fn rounded<S: Simd>(&self, simd: S, _: &Constants<A, S>, sums: A::Lanes<S>) -> S::Words {
         let words = sums.saturated(simd).shifted_left(S::Words::load(simd, &self.left));
         S::Words::load(simd, &self.products(&words.array()))
@@ -144,11 +143,6 @@ impl<A: Accumulator> Round<A> for Multiplier {
 }
 
 impl<A: Accumulator> Round<A> for Scales {
-    #[inline(always)]
-    fn constants<S: Simd>(&self, simd: S) -> Constants<A, S> {
-        [A::Lanes::<S>::load(simd, &[A::default(); LANES]); 6]
-    }
-
     #[inline(always)]
     fn rounded<S: Simd>(&self, simd: S, _: &Constants<A, S>, sums: A::Lanes<S>) -> S::Words {
         sums.scaled(simd, &self.0)

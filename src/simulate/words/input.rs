@@ -79,7 +79,7 @@ struct Quick {
 }
 
 impl Quick {
-    /// Integers up to half of this are float32 numbers and below [`Self::MAGIC`]; beyond all words.
+    /// Beyond all words.
     const FAR: f32 = (1 << 22) as f32;
     /// A sum of this size is an integer, rounded half to even, which its low bits are.
     const MAGIC: f32 = (3 << 22) as f32;
