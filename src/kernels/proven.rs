@@ -19,7 +19,7 @@ use crate::kernels::requantize::{Accumulator, Requantize, Tally, Tile};
 use crate::kernels::widened::Widened;
 use crate::kernels::{LayerDraws, Mac, SiteEvents};
 use crate::tensor::Words;
-use tiles::Block;
+use tiles::{Block, Place};
 
 /// A layer whose sums `P` makes.
 #[derive(Clone, Debug)]
@@ -73,17 +73,13 @@ pub(crate) trait Products: Clone + Debug + Send + Sync + Sized {
         buffer: &'a mut Self::Buffer,
     ) -> Self::Operands<'a>;
 
-    /// Brings a part of the weights of the block after `block` closer, the first of so many parts
-    /// being that of number 0.
-    fn prefetch(&self, simd: impl Simd, block: usize, part: [usize; 2]);
-
-    /// The sums of a block for the pixels at `bases`, but for what they lack. `tiles` is memory.
+    /// The sums of a tile for the pixels at `bases`, but for what they lack. `tiles` is memory.
     fn sums(
         &self,
         simd: impl Simd,
         operands: Self::Operands<'_>,
         bases: &[usize],
-        block: usize,
+        place: Place,
         tiles: &mut [Sums; 2],
         sums: &mut Sums<Self::Sum>,
     );
@@ -216,11 +212,9 @@ impl<P: Products> Work for Tiling<'_, '_, P> {
             // Tiles as equal as can be.
             for left in (1..=count).rev() {
                 let end = first + (pixels.end - first).div_ceil(left);
-                // All at once they would only stand in the way.
-                if count >= PREFETCHED {
-                    products.prefetch(simd, number, [count - left, count]);
-                }
-                products.sums(simd, operands, &bases[first..end], number, &mut tiles, &mut sums);
+                let ahead = (count >= PREFETCHED).then_some([count - left, count]);
+                let (bases, place) = (&bases[first..end], Place { block: number, ahead });
+                products.sums(simd, operands, bases, place, &mut tiles, &mut sums);
                 simd.run(Tile {
                     layer: requantize,
                     sums: &sums,

@@ -1,7 +1,7 @@
 //! The micro-kernel for AVX2: pairs of 16-bit words. It has no exact product of bytes.
 
 use super::lanes::Plain;
-use super::operand::{Operand, Simd, StepRange, Sums, Work};
+use super::operand::{Operand, Simd, StepRange, Sums, Weights, Work};
 use super::portable::Portable;
 
 /// Proof that the processor has AVX2, BMI2, FMA and POPCNT.
@@ -58,14 +58,13 @@ impl Simd for Avx2 {
         input: &[T],
         bases: &[usize],
         steps: StepRange<'_>,
-        weights: &[T::Weight],
-        vectors: usize,
+        weights: Weights<'_, T::Weight>,
         sums: &mut Sums,
     ) {
         #[cfg(target_arch = "x86_64")]
-        if T::GROUP == 2 && vectors == 1 {
-            let offsets = steps.checked(input, bases, weights, vectors);
-            let (input, weights) = (input.as_ptr().cast(), weights.as_ptr().cast());
+        if T::GROUP == 2 && weights.vectors == 1 {
+            let offsets = steps.checked(input, bases, weights);
+            let (input, weights) = (input.as_ptr().cast(), weights.words.as_ptr().cast());
             macro_rules! tiles {
                 ($($pixels:literal)*) => {
                     match bases.len() {
@@ -83,7 +82,7 @@ impl Simd for Avx2 {
                 return tiles!(1 2 3 4);
             }
         }
-        Portable.tile(input, bases, steps, weights, vectors, sums);
+        Portable.tile(input, bases, steps, weights, sums);
     }
 
     #[inline(always)]

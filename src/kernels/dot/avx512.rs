@@ -8,7 +8,7 @@ use std::arch::x86_64::*;
 use super::avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 use super::operand::{Bytes, Halves, LANES, Vector};
-use super::operand::{Operand, PIXELS, Simd, StepRange, Sums, VECTORS, Work};
+use super::operand::{Operand, PIXELS, Simd, StepRange, Sums, VECTORS, Weights, Work};
 
 /// Proof that the processor has AVX-512 F, BW, DQ, VL, VNNI, VBMI2, BITALG and VPOPCNTDQ.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,27 +86,29 @@ impl Simd for Avx512 {
         input: &[T],
         bases: &[usize],
         steps: StepRange<'_>,
-        weights: &[T::Weight],
-        vectors: usize,
+        weights: Weights<'_, T::Weight>,
         sums: &mut Sums,
     ) {
         #[cfg(target_arch = "x86_64")]
         {
-            let offsets = steps.checked(input, bases, weights, vectors);
-            let (input, weights) = (input.as_ptr(), weights.as_ptr().cast());
+            let offsets = steps.checked(input, bases, weights);
+            let Weights { words, vectors, ahead } = weights;
+            let pace = size_of_val(ahead).div_ceil(offsets.len().max(1));
+            let (input, weights) = (input.as_ptr(), words.as_ptr().cast());
+            let ahead = (ahead.as_ptr().cast(), pace);
             macro_rules! tiles {
                 ($($pixels:literal)*) => {
                     match (bases.len(), vectors) {
                         // SAFETY: the token exists only if the processor has these features, and
                         // groups of operands and their weights lie where the check found them.
                         $(($pixels, 1) => unsafe {
-                            x86::tile::<T, $pixels, 1>(input, bases, offsets, weights, sums);
+                            x86::tile::<T, $pixels, 1>(input, bases, offsets, (weights, ahead), sums);
                         },
                         ($pixels, 2) => unsafe {
-                            x86::tile::<T, $pixels, 2>(input, bases, offsets, weights, sums);
+                            x86::tile::<T, $pixels, 2>(input, bases, offsets, (weights, ahead), sums);
                         },
                         ($pixels, 3) => unsafe {
-                            x86::tile::<T, $pixels, 3>(input, bases, offsets, weights, sums);
+                            x86::tile::<T, $pixels, 3>(input, bases, offsets, (weights, ahead), sums);
                         },)*
                         (pixels, vectors) => unreachable!("a tile of {pixels} × {vectors}"),
                     }
@@ -118,20 +120,7 @@ impl Simd for Avx512 {
             }
         }
         #[cfg(not(target_arch = "x86_64"))]
-        super::portable::Portable.tile(input, bases, steps, weights, vectors, sums);
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[inline(always)]
-    #[allow(unsafe_code)]
-    fn prefetch<T>(self, words: &[T]) {
-        const LINE: usize = 64;
-        let (bytes, mut at) = (words.as_ptr().cast::<i8>(), 0);
-        while at < size_of_val(words) {
-            // SAFETY: SSE is part of x86-64, and the line is that of a word.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(bytes.wrapping_add(at)) };
-            at += LINE;
-        }
+        super::portable::Portable.tile(input, bases, steps, weights, sums);
     }
 
     #[cfg(target_arch = "x86_64")]
@@ -253,7 +242,7 @@ mod x86 {
         tile.iter().fold(0, |sum, &sums| sum.wrapping_add(_mm512_reduce_add_epi32(sums)))
     }
 
-    /// `V` registers of 16 sums a pixel.
+    /// `V` registers of 16 sums a pixel. Bytes from `ahead` on come closer, so many a step.
     ///
     /// # Safety
     ///
@@ -266,7 +255,7 @@ mod x86 {
         input: *const T,
         bases: &[usize],
         offsets: &[u32],
-        mut weights: *const u8,
+        (mut weights, (mut ahead, pace)): (*const u8, (*const i8, usize)),
         sums: &mut Sums,
     ) {
         let mut tile = [[_mm512_setzero_si512(); V]; P];
@@ -281,6 +270,8 @@ mod x86 {
                 w[v] = unsafe { _mm512_loadu_si512(weights.add(64 * v).cast()) };
             }
             weights = weights.wrapping_add(64 * V);
+            _mm_prefetch::<_MM_HINT_T0>(ahead);
+            ahead = ahead.wrapping_add(pace);
             for p in 0..P {
                 // SAFETY: four bytes from base + offset, inside of the input by the promise.
                 let group = unsafe { rows[p].add(offset as usize).cast::<i32>().read_unaligned() };

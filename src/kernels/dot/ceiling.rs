@@ -1,6 +1,6 @@
 //! The 8-bit micro-kernel by itself, and what the processor could do at most: for benchmarks.
 
-use super::operand::{LANES, PIXELS, Simd, Steps, Sums, VECTORS, Work};
+use super::operand::{LANES, PIXELS, Simd, Steps, Sums, VECTORS, Weights, Work};
 use super::{InstructionSet, avx512};
 
 /// Multiply-accumulates of `rounds` rounds of independent `vpdpbusd` on registers; `None` if the
@@ -81,14 +81,8 @@ impl Work for Product<'_> {
             let mut first = 0;
             while first < rows {
                 let len = S::PIXELS.min(rows - first);
-                simd.tile(
-                    input,
-                    &bases[first..first + len],
-                    steps.all(),
-                    weights,
-                    VECTORS,
-                    &mut tile,
-                );
+                let words = Weights { words: weights, vectors: VECTORS, ahead: &[] };
+                simd.tile(input, &bases[first..first + len], steps.all(), words, &mut tile);
                 for row in 0..len {
                     let sums = &mut self.sums[(block * rows + first + row) * Gemm::WIDTH..];
                     for vector in 0..VECTORS {

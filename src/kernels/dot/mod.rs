@@ -18,7 +18,7 @@ mod zmm;
 pub(crate) use lanes::{Lanes, Plain};
 pub(crate) use operand::{
     Bytes, FAR, Halves, LANES, Operand, PIXELS, Simd, StepRange, Steps, Sums, VECTORS, Vector,
-    Work, nearest, shifted,
+    Weights, Work, nearest, shifted,
 };
 pub(crate) use pack::{Blocks, Gather, Packed};
 
@@ -113,7 +113,8 @@ fn halves<S: Simd, const P: usize, const N: usize>(
         return portable::tile(input, bases, pairs.offsets(), weights);
     }
     let mut sums = Sums::default();
-    simd.tile(input, bases, pairs, weights, 1, &mut sums);
+    let weights = Weights { words: weights, vectors: 1, ahead: &[] };
+    simd.tile(input, bases, pairs, weights, &mut sums);
     std::array::from_fn(|p| std::array::from_fn(|n| sums.0[p][0][n]))
 }
 

@@ -122,6 +122,17 @@ impl Steps {
     }
 }
 
+/// The weights of a tile.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Weights<'a, W> {
+    /// `[step][vector][lane][operand of the group]`.
+    pub words: &'a [W],
+    /// Vectors of a step.
+    pub vectors: usize,
+    /// Those needed next, which come closer meanwhile where the processor can be asked to.
+    pub ahead: &'a [W],
+}
+
 /// Consecutive [`Steps`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StepRange<'a> {
@@ -137,7 +148,7 @@ impl<'a> StepRange<'a> {
     }
 
     /// The offsets of steps whose groups, from any of `bases`, lie inside of `input`, with weights
-    /// for `vectors` vectors.
+    /// for all vectors.
     ///
     /// Panics if any does not.
     #[inline(always)]
@@ -145,12 +156,11 @@ impl<'a> StepRange<'a> {
         self,
         input: &[T],
         bases: &[usize],
-        weights: &[T::Weight],
-        vectors: usize,
+        Weights { words, vectors, .. }: Weights<'_, T::Weight>,
     ) -> &'a [u32] {
         let base = bases.iter().fold(0, |last, &base| last.max(base));
         assert!(base + self.last + T::GROUP <= input.len(), "operands inside of the map");
-        assert!(weights.len() >= self.offsets.len() * vectors * LANES * T::GROUP, "all weights");
+        assert!(words.len() >= self.offsets.len() * vectors * LANES * T::GROUP, "all weights");
         self.offsets
     }
 }
@@ -169,7 +179,7 @@ pub(crate) trait Simd: Copy {
     fn run(self, work: impl Work);
 
     /// For each base the sums, over the steps, of the products of the operands of `input` at
-    /// base + offset with the weights `[step][vector][lane][operand of the group]`.
+    /// base + offset with the weights.
     ///
     /// Panics if an operand lies outside of `input`, or there are too few weights, or too many
     /// bases or vectors.
@@ -178,16 +188,9 @@ pub(crate) trait Simd: Copy {
         input: &[T],
         bases: &[usize],
         steps: StepRange<'_>,
-        weights: &[T::Weight],
-        vectors: usize,
+        weights: Weights<'_, T::Weight>,
         sums: &mut Sums,
     );
-
-    /// Brings words that are needed soon closer, where the processor can be asked to.
-    #[inline(always)]
-    fn prefetch<T>(self, words: &[T]) {
-        let _ = words;
-    }
 
     /// Number of ones of each word.
     #[inline(always)]

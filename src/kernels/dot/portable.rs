@@ -4,7 +4,7 @@
 #![allow(clippy::needless_range_loop, reason = "lanes of several arrays are indexed in step")]
 
 use super::lanes::Plain;
-use super::operand::{LANES, Operand, PIXELS, Simd, StepRange, Sums, VECTORS, Work};
+use super::operand::{LANES, Operand, PIXELS, Simd, StepRange, Sums, VECTORS, Weights, Work};
 use super::{Element, Tile};
 
 /// Every processor has it.
@@ -35,17 +35,17 @@ impl Simd for Portable {
         input: &[T],
         bases: &[usize],
         steps: StepRange<'_>,
-        weights: &[T::Weight],
-        vectors: usize,
+        weights: Weights<'_, T::Weight>,
         sums: &mut Sums,
     ) {
-        let offsets = steps.checked(input, bases, weights, vectors);
+        let offsets = steps.checked(input, bases, weights);
+        let Weights { words, vectors, .. } = weights;
         for (p, &base) in bases.iter().enumerate() {
             for v in 0..vectors {
                 let mut vector = [0i32; LANES];
                 for (step, &offset) in offsets.iter().enumerate() {
                     let first = (step * vectors + v) * LANES * T::GROUP;
-                    let weights = &weights[first..][..LANES * T::GROUP];
+                    let weights = &words[first..][..LANES * T::GROUP];
                     let operands = &input[base + offset as usize..][..T::GROUP];
                     for n in 0..LANES {
                         for g in 0..T::GROUP {

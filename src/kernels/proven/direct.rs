@@ -3,7 +3,7 @@
 use crate::kernels::Mac;
 use crate::kernels::dot::{InstructionSet, Operand, Simd, Sums};
 use crate::kernels::patches::PaddedMap;
-use crate::kernels::proven::tiles::{Block, Tiles};
+use crate::kernels::proven::tiles::{Block, Place, Tiles};
 use crate::kernels::proven::{Activations, Products, offset};
 use crate::tensor::Words;
 
@@ -54,20 +54,15 @@ impl<T: Operand> Products for Direct<T> {
     }
 
     #[inline(always)]
-    fn prefetch(&self, simd: impl Simd, block: usize, part: [usize; 2]) {
-        self.tiles.prefetch(simd, block, part);
-    }
-
-    #[inline(always)]
     fn sums(
         &self,
         simd: impl Simd,
         operands: &[T],
         bases: &[usize],
-        block: usize,
+        place: Place,
         _: &mut [Sums; 2],
         sums: &mut Sums,
     ) {
-        self.tiles.sums(simd, operands, bases, block, 0..self.tiles.steps(), sums);
+        self.tiles.sums(simd, operands, bases, place, 0..self.tiles.steps(), sums);
     }
 }

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use crate::kernels::dot::{LANES, Operand, Simd, StepRange, Steps, Sums};
+use crate::kernels::dot::{LANES, Operand, Simd, StepRange, Steps, Sums, Weights};
 use crate::kernels::patches::PaddedMap;
 use crate::tensor::ConvGeometry;
 
@@ -29,6 +29,15 @@ pub(crate) struct Block {
     pub vectors: usize,
     /// Its weights.
     weights: Range<usize>,
+}
+
+/// A tile of a block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub block: usize,
+    /// Its number and how many there are, where each brings its part of the weights of the next
+    /// block closer.
+    pub ahead: Option<[usize; 2]>,
 }
 
 /// Words from the start of a cache line on, where the allocator's place allows it: a vector of them
@@ -110,20 +119,8 @@ impl<T: Operand> Tiles<T> {
         steps: Range<usize>,
     ) -> impl Iterator<Item = (usize, T::Weight)> {
         let (block, group) = (&self.blocks[block], self.group());
-        let lanes = block.vectors * LANES;
-        let weights = &self.weights.words()[block.weights.clone()];
-        let weights = &weights[steps.start * lanes * group..steps.end * lanes * group];
+        let (lanes, weights) = (block.vectors * LANES, self.words(block, &steps));
         weights.iter().enumerate().map(move |(at, &weight)| (at / group % lanes, weight))
-    }
-
-    /// Brings part `number` of `of` of the weights of the block after `block` closer.
-    #[inline(always)]
-    pub fn prefetch(&self, simd: impl Simd, block: usize, [number, of]: [usize; 2]) {
-        if let Some(next) = self.blocks.get(block + 1) {
-            let weights = &self.weights.words()[next.weights.clone()];
-            let len = weights.len();
-            simd.prefetch(&weights[len * number / of..len * (number + 1) / of]);
-        }
     }
 
     /// The sums of a block over some steps, modulo 2^32, for the pixels at `bases`.
@@ -133,21 +130,35 @@ impl<T: Operand> Tiles<T> {
         simd: impl Simd,
         operands: &[T],
         bases: &[usize],
-        block: usize,
+        place: Place,
         steps: Range<usize>,
         sums: &mut Sums,
     ) {
-        let block = &self.blocks[block];
+        let block = &self.blocks[place.block];
         let operands = &operands[block.inputs..];
-        let of_step = block.vectors * LANES * self.group();
-        let weights = &self.weights.words()[block.weights.clone()];
-        let weights = &weights[steps.start * of_step..steps.end * of_step];
+        let words = self.words(block, &steps);
+        let ahead = match (place.ahead, self.blocks.get(place.block + 1)) {
+            (Some([number, of]), Some(next)) => {
+                let words = self.words(next, &steps);
+                &words[words.len() * number / of..words.len() * (number + 1) / of]
+            }
+            _ => &[],
+        };
         let steps = self.steps.range(steps);
         if self.depthwise {
-            depthwise(operands, bases, steps, weights, sums);
+            depthwise(operands, bases, steps, words, sums);
         } else {
-            simd.tile(operands, bases, steps, weights, block.vectors, sums);
+            let weights = Weights { words, vectors: block.vectors, ahead };
+            simd.tile(operands, bases, steps, weights, sums);
         }
+    }
+
+    /// The weights of some steps of a block.
+    #[inline(always)]
+    fn words(&self, block: &Block, steps: &Range<usize>) -> &[T::Weight] {
+        let of_step = block.vectors * LANES * self.group();
+        let words = &self.weights.words()[block.weights.clone()];
+        &words[steps.start * of_step..steps.end * of_step]
     }
 
     fn dense(

@@ -16,7 +16,7 @@ use std::ops::Range;
 use crate::kernels::Mac;
 use crate::kernels::dot::{InstructionSet, LANES, Operand, Simd, Sums, Vector};
 use crate::kernels::patches::PaddedMap;
-use crate::kernels::proven::tiles::{Block, Tiles};
+use crate::kernels::proven::tiles::{Block, Place, Tiles};
 use crate::kernels::proven::{Activations, Fill, Products, offset, with_zero};
 use crate::tensor::Words;
 
@@ -201,32 +201,26 @@ impl<H: Operand> Products for Wide<H> {
     }
 
     #[inline(always)]
-    fn prefetch(&self, simd: impl Simd, block: usize, part: [usize; 2]) {
-        self.words.prefetch(simd, block, part);
-        self.high.prefetch(simd, block, part);
-    }
-
-    #[inline(always)]
     fn sums(
         &self,
         simd: impl Simd,
         (words, high): (&[i16], &[H]),
         bases: &[usize],
-        block: usize,
+        place: Place,
         [residues, highs]: &mut [Sums; 2],
         sums: &mut Sums<i64>,
     ) {
-        let vectors = self.words.blocks()[block].vectors;
+        let vectors = self.words.blocks()[place.block].vectors;
         let shift = (self.split.shifts[0] + self.split.shifts[1]) & 31;
         for p in 0..bases.len() {
             for v in 0..vectors {
                 sums.0[p][v] = [0; LANES];
             }
         }
-        for Segment { steps, least } in &self.segments[block] {
+        for Segment { steps, least } in &self.segments[place.block] {
             let of_words = self.steps_of_words(steps.clone());
-            self.words.sums(simd, words, bases, block, of_words, residues);
-            self.high.sums(simd, high, bases, block, steps.clone(), highs);
+            self.words.sums(simd, words, bases, place, of_words, residues);
+            self.high.sums(simd, high, bases, place, steps.clone(), highs);
             for v in 0..vectors {
                 let least = least[v];
                 for p in 0..bases.len() {
