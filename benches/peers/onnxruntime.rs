@@ -55,7 +55,7 @@ fn network_beside(folder: &Path, name: &str, wanted: &Wanted) {
         let hardware = if report == "words" { Hardware::DEFAULT } else { report };
         let hardware = Hardware::open(hardware).expect("it ships");
         let simulator = Simulator::new(&lowered.network, &hardware, 0).expect("it fits");
-        let mut state = simulator.words().state();
+        let mut state = simulator.words().passing_state(1);
         let words = |state: &mut _| {
             simulator.words().quantize_input(image, 0, state).expect("an image");
             simulator.words().run_image(0, state);
@@ -64,7 +64,9 @@ fn network_beside(folder: &Path, name: &str, wanted: &Wanted) {
         let same = simulator.words().outputs(&state) == expected;
         assert!(same, "{name}: the outputs of ONNX Runtime");
         if let Array::Lanes(lanes) = &hardware.array {
-            check_cycles(&lowered.network, lanes, &hardware, &simulator, &state);
+            let mut kept = simulator.words().state();
+            words(&mut kept);
+            check_cycles(&lowered.network, lanes, &hardware, &simulator, &kept);
         }
         let run = || {
             seconds(|| {

@@ -59,7 +59,11 @@ struct Scratch {
     threads: usize,
     image: ImageState,
     lanes: LanesScratch,
+    /// Memory for the nonzero bits of layers.
     layers: Vec<Option<LayerScratch>>,
+    /// The layer whose memory a layer uses: the first of its shape, or itself where layers are
+    /// counted side by side.
+    lenders: Vec<usize>,
     counts: Vec<LayerCounts>,
 }
 
@@ -145,14 +149,15 @@ impl Simulator {
                 .map(|baseline| compare(baseline, input.view(), &self.words, &scratch.image));
             Ok((self.words.outputs(&scratch.image), compared.transpose()?))
         };
-        let run = self.parts(images, done, one, |index, (quantized, compared)| {
-            let float = compared.map(|(float, of_image)| {
-                noise.resize(of_image.len(), Noise::default());
-                noise.iter_mut().zip(of_image).for_each(|(sum, noise)| *sum += noise);
-                float
-            });
-            each(index, Outputs { quantized, float });
-        })?;
+        let run =
+            self.parts(images, baseline.is_some(), done, one, |index, (quantized, compared)| {
+                let float = compared.map(|(float, of_image)| {
+                    noise.resize(of_image.len(), Noise::default());
+                    noise.iter_mut().zip(of_image).for_each(|(sum, noise)| *sum += noise);
+                    float
+                });
+                each(index, Outputs { quantized, float });
+            })?;
         Ok(Run { noise, ..run })
     }
 
@@ -188,14 +193,16 @@ impl Simulator {
             }
             Ok(())
         };
-        self.parts(images, done, one, |_, ()| ())
+        self.parts(images, false, done, one, |_, ()| ())
     }
 
     /// Runs `one` for every image, the images spread over the threads, and hands what it gave to
-    /// `each` in the order of the images. Counts are summed in integers, which depends on no order.
+    /// `each` in the order of the images. The words of all layers are there after an image where
+    /// `keeps_words`, or where an image takes several threads. Counts are summed in integers, which depends on no order.
     fn parts<T: Send>(
         &self,
         images: usize,
+        keeps_words: bool,
         done: impl Fn(u64) + Sync,
         one: impl Fn(usize, &mut Scratch) -> Result<T> + Sync,
         mut each: impl FnMut(usize, T),
@@ -206,7 +213,7 @@ impl Simulator {
         let idle = Mutex::new(Vec::new());
         let run_part = |start: usize, end: usize| {
             let taken = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let mut scratch = taken.unwrap_or_else(|| self.scratch(threads));
+            let mut scratch = taken.unwrap_or_else(|| self.scratch(threads, keeps_words));
             let mut given = Vec::with_capacity(part);
             for index in start..end.min(start + part) {
                 given.push(one(index, &mut scratch)?);
@@ -234,12 +241,29 @@ impl Simulator {
         Ok(Run { images: images as u64, layers, noise: Vec::new() })
     }
 
-    fn scratch(&self, threads: usize) -> Scratch {
+    fn scratch(&self, threads: usize, keeps_words: bool) -> Scratch {
+        let mut layers: Vec<_> = (0..self.models.len()).map(|i| self.layer_scratch(i)).collect();
+        let geometry = |index: usize| Some(self.words.layers()[index].mac()?.problem().geometry);
+        let lender = |index: usize| {
+            let like =
+                |&other: &usize| layers[other].is_some() && geometry(other) == geometry(index);
+            let lends = threads == 1 && layers[index].is_some();
+            (0..index).filter(|_| lends).find(like).unwrap_or(index)
+        };
+        let lenders: Vec<usize> = (0..layers.len()).map(lender).collect();
+        for (index, &lender) in lenders.iter().enumerate() {
+            layers[index].take_if(|_| lender != index);
+        }
         Scratch {
             threads,
-            image: self.words.state_on(threads),
+            image: if keeps_words || threads > 1 {
+                self.words.state_on(threads)
+            } else {
+                self.words.passing_state(threads)
+            },
             lanes: LanesScratch::default(),
-            layers: (0..self.models.len()).map(|index| self.layer_scratch(index)).collect(),
+            layers,
+            lenders,
             counts: vec![LayerCounts::default(); self.models.len()],
         }
     }
@@ -272,10 +296,10 @@ impl Simulator {
     /// Runs all layers for the image whose input words are in `scratch`, and adds their cost: of each
     /// while its words are at hand, or of all side by side where there are several threads.
     fn run_and_count(&self, image: usize, scratch: &mut Scratch) {
-        let Scratch { threads, image: state, lanes, layers, counts } = scratch;
+        let Scratch { threads, image: state, lanes, layers, lenders, counts } = scratch;
         if *threads == 1 {
             return self.words.run_layers(image, state, |index, state| {
-                let (layer, sum) = (layers[index].as_mut(), &mut counts[index]);
+                let (layer, sum) = (layers[lenders[index]].as_mut(), &mut counts[index]);
                 self.add_counts(index, None, state, lanes, layer, sum);
             });
         }
@@ -288,8 +312,9 @@ impl Simulator {
 
     /// Adds the cost of layer `index` for the image in `scratch`.
     fn count(&self, index: usize, read: Option<&Words>, scratch: &mut Scratch) {
-        let Scratch { image, lanes, layers, counts, .. } = scratch;
-        self.add_counts(index, read, image, lanes, layers[index].as_mut(), &mut counts[index]);
+        let Scratch { image, lanes, layers, lenders, counts, .. } = scratch;
+        let layer = layers[lenders[index]].as_mut();
+        self.add_counts(index, read, image, lanes, layer, &mut counts[index]);
     }
 
     fn add_counts(

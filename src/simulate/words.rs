@@ -27,7 +27,7 @@ use crate::network::{FlattenOrder, NodeId};
 use crate::numeric::Format;
 use crate::quantize::{Affine, HostModel, Output, WordMap};
 use crate::tensor::{Shape, Words};
-use state::LayerState;
+use state::{LayerState, Shared};
 
 /// A network whose every site is resolved for a datapath, ready to run; shared by threads, each of
 /// which brings its own [`ImageState`].
@@ -213,6 +213,7 @@ impl BoundNetwork {
             layers: self.layers.iter().map(|layer| layer.state(threads)).collect(),
             input: Vec::new(),
             magnitudes: Vec::new(),
+            shared: Shared::default(),
         }
     }
 
@@ -244,6 +245,7 @@ impl BoundNetwork {
             )
             .remedy("run it on --synthetic operands")
         })?;
+        state.claim(input);
         let layer = &self.layers[input];
         let LayerState { stages, events, .. } = &mut state.layers[input];
         let draws = LayerDraws::new(self.seed, input, image);
@@ -299,6 +301,7 @@ impl BoundNetwork {
             self.run_host(index, node, quantized, image, state);
             return;
         }
+        state.claim(index);
         let (done, rest) = state.layers.split_at_mut(index);
         let inputs = self.layers[index].inputs.iter().map(|&input| done[input].words());
         let slot = &mut rest[0];
@@ -313,6 +316,7 @@ impl BoundNetwork {
     /// If the inputs are not of the layer's number and sizes.
     pub fn run_layer(&self, index: usize, inputs: &[&Words], image: usize, state: &mut ImageState) {
         assert_eq!(inputs.len(), self.layers[index].inputs.len(), "as many inputs as layers read");
+        state.claim(index);
         let ImageState { layers, magnitudes, .. } = state;
         let inputs = inputs.iter().copied();
         self.run(index, inputs, image, &mut layers[index], magnitudes);

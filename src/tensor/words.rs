@@ -1,5 +1,7 @@
 //! Arrays of raw words, stored in the narrowest native integer that holds their format.
 
+use std::mem;
+
 use crate::numeric::Format;
 
 /// A native integer that stores raw words.
@@ -40,10 +42,25 @@ macro_rules! words {
         })*
 
         /// Storage of raw words by native integer.
-        #[derive(Clone, PartialEq, Debug)]
+        #[derive(PartialEq, Debug)]
         #[allow(missing_docs)]
         pub enum Buffer {
             $($variant(Vec<$native>)),*
+        }
+
+        impl Clone for Buffer {
+            fn clone(&self) -> Self {
+                match self {
+                    $(Self::$variant(words) => Self::$variant(words.clone())),*
+                }
+            }
+
+            fn clone_from(&mut self, from: &Self) {
+                match (self, from) {
+                    $((Self::$variant(words), Self::$variant(from)) => words.clone_from(from),)*
+                    (words, from) => *words = from.clone(),
+                }
+            }
         }
 
         /// Consecutive words of a [`Buffer`], to be filled.
@@ -102,10 +119,21 @@ pub(crate) use {with_slots, with_words};
 /// Raw words of one tensor with their common format. Feature maps are channels-last:
 /// element (channel, row, column) of a C×H×W map is at `(row · W + column) · C + channel`.
 /// Weights are `[output channel][input channel of the group][kernel row][kernel column]`.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(PartialEq, Debug)]
 pub struct Words {
     format: Format,
     buffer: Buffer,
+}
+
+impl Clone for Words {
+    fn clone(&self) -> Self {
+        Self { format: self.format, buffer: self.buffer.clone() }
+    }
+
+    fn clone_from(&mut self, from: &Self) {
+        self.format = from.format;
+        self.buffer.clone_from(&from.buffer);
+    }
 }
 
 impl Words {
@@ -154,6 +182,12 @@ impl Words {
     /// Whether there is no word.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether the memory of the `other` words has the type and size of theirs.
+    pub(crate) fn is_stored_like(&self, other: &Self) -> bool {
+        mem::discriminant(&self.buffer) == mem::discriminant(&other.buffer)
+            && self.len() == other.len()
     }
 
     /// The raw word at `index`.

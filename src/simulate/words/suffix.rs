@@ -48,7 +48,7 @@ impl BoundNetwork {
                 events: SiteEvents::default(),
             }
         });
-        ImageState { layers: layers.collect(), input: Vec::new(), magnitudes: Vec::new() }
+        ImageState { layers: layers.collect(), ..ImageState::default() }
     }
 
     /// Runs layers from `first` on for an image of which `before` holds what the layers before them

@@ -252,3 +252,32 @@ fn inputs_that_are_no_numbers_are_refused() {
     assert!(refused(&[0.0; 3], &mut state).contains("3 values"));
     assert!(refused(&[0.0, f32::NAN, 0.0, 0.0], &mut state).contains("value 1 is NaN"));
 }
+
+/// Where the words of all layers are not kept, each is right when its layer has run, and the memory
+/// of those that are read no more is used again.
+#[test]
+fn words_that_are_not_kept_are_those_that_are() {
+    let model = crate::network::open("resnet_v1_14").expect("it ships");
+    let plan = crate::quantize::Plan::open("int8").expect("it ships");
+    let lowered = crate::quantize::synthetic(&model.network, &plan, 0.5, 3).expect("it fits");
+    let bound = bind(&lowered.network, &datapath());
+    let (mut kept, mut passing) = (bound.state(), bound.passing_state(1));
+    let bytes = |state: &ImageState| -> usize {
+        (0..bound.layers().len()).map(|index| state.words(index).len()).sum()
+    };
+    for image in 0..2 {
+        let values: Vec<f32> = (0..3 * 32 * 32).map(|i| ((i + image) % 17) as f32 / 9.0).collect();
+        for state in [&mut kept, &mut passing] {
+            bound.quantize_input(&values, image, state).expect("an image");
+        }
+        bound.run_image(image, &mut kept);
+        let mut layers = 0;
+        bound.run_layers(image, &mut passing, |index, state| {
+            assert_eq!(state.words(index), kept.words(index), "layer {index}");
+            layers += 1;
+        });
+        assert_eq!(layers, bound.layers().len());
+        assert_eq!(bound.outputs(&passing), bound.outputs(&kept));
+    }
+    assert!(2 * bytes(&passing) < bytes(&kept), "{} of {}", bytes(&passing), bytes(&kept));
+}
