@@ -262,14 +262,15 @@ struct Activations {
 
 impl Activations {
     /// Of which so many are read from the base of a pixel.
-    fn new(mac: &Mac<'_>, map: &PaddedMap, offset: i64, reach: usize) -> Self {
+    fn new<T: Operand>(mac: &Mac<'_>, map: &PaddedMap, offset: i64, reach: usize) -> Self {
         let end = map.base(mac.geometry.pixels() - 1) + reach;
+        let stored = T::slice(Words::zeros(mac.spec.activations, 0).buffer()).is_some();
         let whole = !map.is_padded() && end <= mac.geometry.input.len();
-        Self { map: map.clone(), offset, in_place: offset == 0 && whole }
+        Self { map: map.clone(), offset, in_place: offset == 0 && whole && stored }
     }
 
     fn buffer<T: Operand>(&self) -> Vec<T> {
-        vec![T::from_raw(self.offset); self.map.len()]
+        vec![T::from_raw(self.offset); if self.in_place { 0 } else { self.map.len() }]
     }
 
     fn operands<'a, T: Operand>(

@@ -27,7 +27,7 @@ use crate::network::{FlattenOrder, NodeId};
 use crate::numeric::Format;
 use crate::quantize::{Affine, HostModel, Output, WordMap};
 use crate::tensor::{Shape, Words};
-use state::{LayerState, Shared};
+use state::LayerState;
 
 /// A network whose every site is resolved for a datapath, ready to run; shared by threads, each of
 /// which brings its own [`ImageState`].
@@ -200,21 +200,6 @@ impl BoundNetwork {
     /// The layers in topological order.
     pub fn layers(&self) -> &[BoundLayer] {
         &self.layers
-    }
-
-    /// Memory for an image.
-    pub fn state(&self) -> ImageState {
-        self.state_on(1)
-    }
-
-    /// The same for layers that may take up to `threads` threads of the pool each.
-    pub fn state_on(&self, threads: usize) -> ImageState {
-        ImageState {
-            layers: self.layers.iter().map(|layer| layer.state(threads)).collect(),
-            input: Vec::new(),
-            magnitudes: Vec::new(),
-            shared: Shared::default(),
-        }
     }
 
     /// The draws of stochastic rounding in layer `index` for an image.

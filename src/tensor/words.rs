@@ -1,7 +1,5 @@
 //! Arrays of raw words, stored in the narrowest native integer that holds their format.
 
-use std::mem;
-
 use crate::numeric::Format;
 
 /// A native integer that stores raw words.
@@ -182,12 +180,6 @@ impl Words {
     /// Whether there is no word.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// Whether the memory of the `other` words has the type and size of theirs.
-    pub(crate) fn is_stored_like(&self, other: &Self) -> bool {
-        mem::discriminant(&self.buffer) == mem::discriminant(&other.buffer)
-            && self.len() == other.len()
     }
 
     /// The raw word at `index`.

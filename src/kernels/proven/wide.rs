@@ -165,7 +165,7 @@ impl<H: Operand> Products for Wide<H> {
         let words = Tiles::new(simd.vectors(), geometry, map, &words?, H::GROUP);
         let high = Tiles::new(simd.vectors(), geometry, map, &high?, H::GROUP);
         let ratio = words.steps() / high.steps();
-        let activations = Activations::new(mac, map, offset, words.reach());
+        let activations = Activations::new::<i16>(mac, map, offset, words.reach());
         let mut wide = Self { split, activations, words, high, ratio, segments: Vec::new() };
         wide.segments = (0..wide.blocks().len()).map(|block| wide.segments(block)).collect();
         Some(wide)
@@ -181,10 +181,9 @@ impl<H: Operand> Products for Wide<H> {
     }
 
     fn buffer(&self) -> (Vec<i16>, Vec<H>) {
-        let words = self.activations.buffer();
-        let zero = self.split.activation(self.activations.offset as i32);
-        let high = vec![H::from_raw(zero.into()); words.len()];
-        (words, high)
+        let Activations { map, offset, .. } = &self.activations;
+        let zero = self.split.activation(*offset as i32);
+        (self.activations.buffer(), vec![H::from_raw(zero.into()); map.len()])
     }
 
     fn operands<'a>(

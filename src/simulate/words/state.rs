@@ -4,6 +4,7 @@ use std::mem;
 
 use crate::kernels::pool::PoolScratch;
 use crate::kernels::{MacScratch, SiteEvents};
+use crate::numeric::Format;
 use crate::quantize::WordMap;
 use crate::simulate::words::{BoundLayer, BoundMac, BoundNetwork};
 use crate::tensor::Words;
@@ -70,52 +71,83 @@ impl ImageState {
 }
 
 impl BoundNetwork {
-    /// Memory for an image whose words are not kept: those of a layer are there until all layers that
-    /// read them have run, those of the last until the next image.
+    /// Memory for an image.
+    pub fn state(&self) -> ImageState {
+        self.state_on(1)
+    }
+
+    /// The same for layers that may take up to `threads` threads of the pool each.
+    pub fn state_on(&self, threads: usize) -> ImageState {
+        let layers = self.layers.iter().map(|layer| layer.state(threads, layer.len()));
+        ImageState { layers: layers.collect(), ..ImageState::default() }
+    }
+
+    /// The same where the words are not kept: those of a layer are there until all layers that read
+    /// them have run, those of the last until the next image.
     pub fn passing_state(&self, threads: usize) -> ImageState {
-        let mut state = self.state_on(threads);
-        let count = self.layers.len();
-        let last_read = |index: usize| {
-            let reads = |layer: &BoundLayer| layer.inputs.contains(&index);
-            self.layers.iter().rposition(reads).unwrap_or(index)
+        let shared = self.shared();
+        let len = |index: usize, layer: &BoundLayer| match shared.by_layer[index] {
+            Some(memory) if shared.held_by[memory] != index => 0,
+            _ => layer.len(),
         };
-        let (mut by_layer, mut free) = (vec![None; count], Vec::new());
-        let mut held_by = Vec::<usize>::new();
-        for index in 0..count {
-            let layer = &state.layers[index];
-            if index + 1 < count && layer.stages.len() == 1 && self.layers[index].writes_words() {
-                let fits = |&memory: &usize| {
-                    state.layers[held_by[memory]].words().is_stored_like(layer.words())
-                };
-                match free.iter().rposition(fits) {
-                    Some(found) => {
-                        by_layer[index] = Some(free.remove(found));
-                        let format = layer.words().format();
-                        state.layers[index].stages[0] = Words::zeros(format, 0);
-                    }
-                    None => {
-                        by_layer[index] = Some(held_by.len());
-                        held_by.push(index);
-                    }
-                }
-            }
-            let read = (0..=index).filter(|&other| last_read(other) == index);
-            free.extend(read.filter_map(|other| by_layer[other]));
+        let layers = self.layers.iter().enumerate();
+        let layers = layers.map(|(index, layer)| layer.state(threads, len(index, layer)));
+        ImageState { layers: layers.collect(), shared, ..ImageState::default() }
+    }
+
+    /// Which layers can share memory: it is of one type and size, and what one wrote is read no more
+    /// when the next runs.
+    fn shared(&self) -> Shared {
+        let count = self.layers.len();
+        let mut last_read: Vec<usize> = (0..count).collect();
+        for (index, layer) in self.layers.iter().enumerate() {
+            layer.inputs.iter().for_each(|&input| last_read[input] = index);
         }
-        ImageState { shared: Shared { by_layer, held_by }, ..state }
+        let mut read_last_by = vec![Vec::new(); count];
+        last_read.iter().enumerate().for_each(|(index, &by)| read_last_by[by].push(index));
+        let kind = |index: usize| {
+            let layer = &self.layers[index];
+            (mem::discriminant(Words::zeros(layer.epilogue.cast.to(), 0).buffer()), layer.len())
+        };
+        let (mut by_layer, mut held_by) = (vec![None; count], Vec::new());
+        let mut free: Vec<usize> = Vec::new();
+        for index in 0..count {
+            let layer = &self.layers[index];
+            if index + 1 < count && layer.writes_words() && layer.tables().next().is_none() {
+                let fits = |&memory: &usize| kind(held_by[memory]) == kind(index);
+                let memory = match free.iter().rposition(fits) {
+                    Some(found) => free.remove(found),
+                    None => {
+                        held_by.push(index);
+                        held_by.len() - 1
+                    }
+                };
+                by_layer[index] = Some(memory);
+            }
+            free.extend(read_last_by[index].iter().filter_map(|&read| by_layer[read]));
+        }
+        Shared { by_layer, held_by }
     }
 }
 
 impl BoundLayer {
-    /// Memory for it, which may take up to `threads` threads.
-    pub(super) fn state(&self, threads: usize) -> LayerState {
-        let tables = self.maps.iter().filter_map(|map| match map {
+    /// Words that it writes.
+    pub(super) fn len(&self) -> usize {
+        if self.writes_words() { self.shape.len() } else { 0 }
+    }
+
+    /// Formats of the words of its tables.
+    fn tables(&self) -> impl Iterator<Item = Format> {
+        self.maps.iter().filter_map(|map| match map {
             WordMap::Table { format, .. } => Some(*format),
             WordMap::TopK { .. } | WordMap::NOfM { .. } => None,
-        });
-        let formats = std::iter::once(self.epilogue.cast.to()).chain(tables);
+        })
+    }
+
+    /// Memory for it, for `len` words, which may take up to `threads` threads.
+    pub(super) fn state(&self, threads: usize, len: usize) -> LayerState {
+        let formats = std::iter::once(self.epilogue.cast.to()).chain(self.tables());
         let mac = self.mac();
-        let len = if self.writes_words() { self.shape.len() } else { 0 };
         LayerState {
             stages: formats.map(|format| Words::zeros(format, len)).collect(),
             values: Vec::new(),

@@ -37,7 +37,7 @@ impl BoundNetwork {
         let layers = self.layers.iter().enumerate();
         let layers = layers.map(|(index, layer)| {
             if index >= first || self.is_read_from(index, first) {
-                return layer.state(1);
+                return layer.state(1, layer.len());
             }
             LayerState {
                 stages: vec![Words::zeros(layer.format, 0)],

@@ -107,10 +107,13 @@ pub(super) fn array_cycles(
         for channel_tile in 0..sizes.channels.div_ceil(columns) {
             let used_columns = columns.min(sizes.channels - channel_tile * columns);
             widen(weights.tile(channel_tile), wide);
-            let mut first_pixel = 0;
+            let (mut first_pixel, mut rows_before) = (0, 0);
             while first_pixel < sizes.pixels {
                 let used_rows = rows.min(sizes.pixels - first_pixel);
-                least_cycles(least, [used_rows, used_columns], [fours, column_parts], empty);
+                if used_rows != rows_before {
+                    least_cycles(least, [used_rows, used_columns], [fours, column_parts], empty);
+                    rows_before = used_rows;
+                }
                 let tile = Tile {
                     pixels: masks.tile(first_pixel / rows),
                     channels: wide,
