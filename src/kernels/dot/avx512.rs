@@ -96,27 +96,13 @@ impl Simd for Avx512 {
             let pace = size_of_val(ahead).div_ceil(offsets.len().max(1));
             let (input, weights) = (input.as_ptr(), words.as_ptr().cast());
             let ahead = (ahead.as_ptr().cast(), pace);
-            macro_rules! tiles {
-                ($($pixels:literal)*) => {
-                    match (bases.len(), vectors) {
-                        // SAFETY: the token exists only if the processor has these features, and
-                        // groups of operands and their weights lie where the check found them.
-                        $(($pixels, 1) => unsafe {
-                            x86::tile::<T, $pixels, 1>(input, bases, offsets, (weights, ahead), sums);
-                        },
-                        ($pixels, 2) => unsafe {
-                            x86::tile::<T, $pixels, 2>(input, bases, offsets, (weights, ahead), sums);
-                        },
-                        ($pixels, 3) => unsafe {
-                            x86::tile::<T, $pixels, 3>(input, bases, offsets, (weights, ahead), sums);
-                        },)*
-                        (pixels, vectors) => unreachable!("a tile of {pixels} × {vectors}"),
-                    }
-                };
-            }
+            let kernel = const { &x86::kernels::<T>() }[bases.len() - 1][vectors - 1];
             #[allow(unsafe_code)]
-            {
-                tiles!(1 2 3 4 5 6 7 8);
+            // SAFETY: the token exists only if the processor has these features, the kernel is that
+            // of so many bases and vectors, and groups of operands and their weights lie where the
+            // check found them.
+            unsafe {
+                kernel(input, bases, offsets, (weights, ahead), sums);
             }
         }
         #[cfg(not(target_arch = "x86_64"))]
@@ -242,6 +228,21 @@ mod x86 {
         tile.iter().fold(0, |sum, &sums| sum.wrapping_add(_mm512_reduce_add_epi32(sums)))
     }
 
+    /// [`tile`] for so many pixels and vectors.
+    pub type Kernel<T> =
+        unsafe fn(*const T, &[usize], &[u32], (*const u8, (*const i8, usize)), &mut Sums);
+
+    /// All of them, less one pixel and one vector. A function behind a pointer is never inlined, where
+    /// its registers would be spilled.
+    pub const fn kernels<T: Operand>() -> [[Kernel<T>; VECTORS]; PIXELS] {
+        macro_rules! by_pixels {
+            ($($pixels:literal)*) => {
+                [$([tile::<T, $pixels, 1>, tile::<T, $pixels, 2>, tile::<T, $pixels, 3>]),*]
+            };
+        }
+        by_pixels!(1 2 3 4 5 6 7 8)
+    }
+
     /// `V` registers of 16 sums a pixel. Bytes from `ahead` on come closer, so many a step.
     ///
     /// # Safety
@@ -249,9 +250,8 @@ mod x86 {
     /// `bases` are `P`; at each base + offset of `input` there is a group of four bytes, and 64 ·
     /// `V` bytes of weights for each offset.
     #[target_feature(enable = "avx512f,avx512vnni")]
-    #[inline(never)]
     #[allow(unsafe_code)]
-    pub unsafe fn tile<T: Operand, const P: usize, const V: usize>(
+    unsafe fn tile<T: Operand, const P: usize, const V: usize>(
         input: *const T,
         bases: &[usize],
         offsets: &[u32],
