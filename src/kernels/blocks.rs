@@ -91,6 +91,10 @@ pub(crate) fn run(
     count(events, epilogue.cast.overflow(), over, under);
 }
 
+/// Memory for a block, on cache lines.
+#[repr(align(64))]
+struct Buffer([i32; BLOCK]);
+
 struct Blocks<'a, S> {
     source: &'a S,
     epilogue: &'a BlockEpilogue,
@@ -102,7 +106,7 @@ struct Blocks<'a, S> {
 impl<T: Source> Work for Blocks<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        let mut buffer = [0; BLOCK];
+        let Buffer(buffer) = &mut Buffer([0; BLOCK]);
         let len = self.output.len();
         // What the cast and then the activation function leave.
         let [least, most] = self.epilogue.range;

@@ -4,7 +4,7 @@
 //! Binary points of the operands of one operation lie at most [`LARGEST_SHIFT`] bits apart.
 
 use crate::kernels::blocks::{self, BlockEpilogue, Source};
-use crate::kernels::dot::{FAR, nearest};
+use crate::kernels::dot::{FAR, nearby, nearest};
 use crate::kernels::narrow::magnitude;
 use crate::kernels::output::PreparedEpilogue;
 use crate::kernels::{Epilogue, LayerDraws, Site};
@@ -138,7 +138,14 @@ pub fn scaled_add<'a>(
     {
         let constant = constant(&ratios, &zero_points, zero_point);
         let zeros = zero_points.map(|zero| zero as i32);
-        let source = Scaled { terms: [a, b], ratios, zeros, constant, zero: zero_point as i32 };
+        let largest =
+            |words: &Words, zero: i64| magnitude(words.format()) as f64 + zero.abs() as f64;
+        let reach = largest(a, zero_points[0]) * f64::from(ratios[0].abs())
+            + largest(b, zero_points[1]) * f64::from(ratios[1].abs())
+            + f64::from(constant.abs());
+        let near = reach < f64::from(FAR / 2);
+        let source =
+            Scaled { terms: [a, b], ratios, zeros, constant, zero: zero_point as i32, near };
         return blocks::run(&source, epilogue, &prepared, output, events);
     }
     let prepared = PreparedEpilogue::new(epilogue, to, 1 << 40);
@@ -259,6 +266,8 @@ struct Scaled<'a> {
     zeros: [i32; 2],
     constant: f32,
     zero: i32,
+    /// Whether all sums are less than [`FAR`].
+    near: bool,
 }
 
 impl Scaled<'_> {
@@ -270,10 +279,19 @@ impl Source for Scaled<'_> {
     #[inline(always)]
     fn fill(&self, first: usize, block: &mut [i32]) {
         blocks::load(self.terms[0], first, block, |slot, word| *slot = word);
-        blocks::load(self.terms[1], first, block, |slot, word| {
-            let stored = [(*slot + self.zeros[0]) as f32, (word + self.zeros[1]) as f32];
-            *slot = nearest(scaled(&stored, &self.ratios, self.constant)) - self.zero;
-        });
+        let sum = |slot: i32, word: i32| {
+            let stored = [(slot + self.zeros[0]) as f32, (word + self.zeros[1]) as f32];
+            scaled(&stored, &self.ratios, self.constant)
+        };
+        if self.near {
+            blocks::load(self.terms[1], first, block, |slot, word| {
+                *slot = nearby(sum(*slot, word)) - self.zero;
+            });
+        } else {
+            blocks::load(self.terms[1], first, block, |slot, word| {
+                *slot = nearest(sum(*slot, word)) - self.zero;
+            });
+        }
     }
 }
 

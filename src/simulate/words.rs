@@ -235,10 +235,15 @@ impl BoundNetwork {
         let LayerState { stages, events, .. } = &mut state.layers[input];
         let draws = LayerDraws::new(self.seed, input, image);
         input::check(layer, values, self.takes_words)?;
-        state.input.clear();
-        state.input.extend_from_slice(values);
-        self.real_input(&mut state.input);
-        input::quantize(layer, &state.input, &mut stages[0], draws, &mut events.output);
+        let values = if self.takes_words {
+            state.input.clear();
+            state.input.extend_from_slice(values);
+            self.real_input(&mut state.input);
+            &state.input
+        } else {
+            values
+        };
+        input::quantize(layer, values, &mut stages[0], draws, &mut events.output);
         self.written(input, image, &mut state.layers[input], &mut state.magnitudes);
         Ok(())
     }

@@ -18,7 +18,7 @@ mod zmm;
 pub(crate) use lanes::{Lanes, Plain};
 pub(crate) use operand::{
     Bytes, FAR, Halves, LANES, Operand, PIXELS, Simd, StepRange, Steps, Sums, VECTORS, Vector,
-    Weights, Work, nearest, shifted,
+    Weights, Work, nearby, nearest, shifted,
 };
 pub(crate) use pack::{Blocks, Gather, Packed};
 

@@ -298,10 +298,15 @@ pub(crate) const FAR: i32 = 1 << 22;
 /// integer by the sum itself, whose low bits it is.
 #[inline(always)]
 pub(crate) fn nearest(value: f32) -> i32 {
-    const MAGIC: f32 = (3 << 22) as f32;
     let far = FAR as f32;
     let value = if value > far { far } else { value };
-    let value = if value < -far { -far } else { value };
+    nearby(if value < -far { -far } else { value })
+}
+
+/// The same of a number up to ±[`FAR`].
+#[inline(always)]
+pub(crate) fn nearby(value: f32) -> i32 {
+    const MAGIC: f32 = (3 << 22) as f32;
     (value + MAGIC).to_bits().wrapping_sub(MAGIC.to_bits()) as i32
 }
 

@@ -136,33 +136,52 @@ impl Work for Quantizing<'_> {
         let Self { quick, layer, values, words, events } = self;
         let (channels, pixels) = (layer.shape().channels, layer.shape().pixels());
         let scale = layer.affine.as_ref().map_or(1.0, |affine| affine.scale(0));
-        let mut block = [0; BLOCK];
-        for channel in 0..channels {
-            let plane = &values[channel * pixels..][..pixels];
-            let mut first = 0;
-            while first < pixels {
-                let len = BLOCK.min(pixels - first);
-                let [over, under] = quick.block(&plane[first..], scale, &mut block[..len]);
-                events.saturated += u64::from(over);
-                events.underflowed += u64::from(under);
+        let mut blocks = [[0; BLOCK]; SIDE_BY_SIDE];
+        let mut first = 0;
+        while first < pixels {
+            let len = BLOCK.min(pixels - first);
+            let mut channel = 0;
+            while channel < channels {
+                let count = SIDE_BY_SIDE.min(channels - channel);
+                for n in 0..count {
+                    let plane = &values[(channel + n) * pixels + first..];
+                    let [over, under] = quick.block(plane, scale, &mut blocks[n][..len]);
+                    events.saturated += u64::from(over);
+                    events.underflowed += u64::from(under);
+                }
                 with_words!(words.buffer_mut(), words => {
-                    if channels == 1 {
-                        let words = &mut words[first..][..len];
-                        for n in 0..len {
-                            words[n] = Word::from_raw(block[n].into());
-                        }
-                    } else {
-                        let words = &mut words[first * channels + channel..];
-                        for n in 0..len {
-                            words[n * channels] = Word::from_raw(block[n].into());
-                        }
+                    let words = &mut words[first * channels + channel..];
+                    match [channels, count] {
+                        [1, 1] => interleave(&blocks, [1, 1], len, words),
+                        [3, 3] => interleave(&blocks, [3, 3], len, words),
+                        sizes => interleave(&blocks, sizes, len, words),
                     }
                 });
-                first += len;
+                channel += count;
             }
+            first += len;
         }
     }
 }
+
+/// Writes words of the first `count` of `blocks` side by side, pixel by pixel.
+#[inline(always)]
+fn interleave<T: Word>(
+    blocks: &[[i32; BLOCK]; SIDE_BY_SIDE],
+    [channels, count]: [usize; 2],
+    pixels: usize,
+    words: &mut [T],
+) {
+    let words = &mut words[..(pixels - 1) * channels + count];
+    for n in 0..pixels {
+        for channel in 0..count {
+            words[n * channels + channel] = Word::from_raw(blocks[channel][n].into());
+        }
+    }
+}
+
+/// Channels whose words are written together, at most.
+const SIDE_BY_SIDE: usize = 3;
 
 /// A value as an integer times a power of two, `raw · 2^−frac`; not a number is 0.
 fn fraction(value: f32) -> (i128, i32) {

@@ -14,7 +14,7 @@ use crate::tensor::Words;
 #[derive(Clone, Default, Debug)]
 pub struct ImageState {
     pub(super) layers: Vec<LayerState>,
-    /// The real values of the network input.
+    /// The real values of the network input, where the network takes words.
     pub(super) input: Vec<f32>,
     pub(super) magnitudes: Vec<u64>,
     /// Where layers share memory.
