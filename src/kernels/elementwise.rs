@@ -252,8 +252,11 @@ struct Sum<'a> {
 impl Source for Sum<'_> {
     #[inline(always)]
     fn fill(&self, first: usize, block: &mut [i32]) {
-        block.fill(0);
-        for &(words, shift) in self.terms {
+        let Some((&(words, shift), others)) = self.terms.split_first() else {
+            return block.fill(0);
+        };
+        blocks::load(words, first, block, |sum, word| *sum = word << (shift & 31));
+        for &(words, shift) in others {
             blocks::load(words, first, block, |sum, word| *sum += word << (shift & 31));
         }
     }

@@ -243,7 +243,7 @@ struct Fill<'a, T, F> {
     convert: F,
 }
 
-impl<T: Copy, F: Fn(i64) -> T> Work for Fill<'_, T, F> {
+impl<T: Copy, F: Fn(i64) -> T + Copy> Work for Fill<'_, T, F> {
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
         self.map.fill(self.input, self.buffer, self.convert);
@@ -273,15 +273,20 @@ impl Activations {
         vec![T::from_raw(self.offset); if self.in_place { 0 } else { self.map.len() }]
     }
 
+    /// The operands where they lie, if they are words.
+    fn read_in_place<'a, T: Operand>(&self, input: &'a Words) -> Option<&'a [T]> {
+        T::slice(input.buffer()).filter(|_| self.in_place)
+    }
+
     fn operands<'a, T: Operand>(
         &self,
         simd: InstructionSet,
         input: &'a Words,
         buffer: &'a mut [T],
     ) -> &'a [T] {
-        match T::slice(input.buffer()) {
-            Some(words) if self.in_place => words,
-            _ => {
+        match self.read_in_place(input) {
+            Some(words) => words,
+            None => {
                 let offset = self.offset;
                 let convert = move |word: i64| T::from_raw(word + offset);
                 simd.run(Fill { map: &self.map, input, buffer: &mut *buffer, convert });

@@ -47,6 +47,8 @@ impl Simd for Avx2 {
 
     type Words = Plain<i32>;
 
+    type Longs = Plain<i64>;
+
     #[inline(always)]
     fn run(self, work: impl Work) {
         Self::run(self, work);

@@ -75,6 +75,11 @@ impl Simd for Avx512 {
     #[cfg(not(target_arch = "x86_64"))]
     type Words = super::lanes::Plain<i32>;
 
+    #[cfg(target_arch = "x86_64")]
+    type Longs = super::zmm::Zmms;
+    #[cfg(not(target_arch = "x86_64"))]
+    type Longs = super::lanes::Plain<i64>;
+
     #[inline(always)]
     fn run(self, work: impl Work) {
         Self::run(self, work);

@@ -15,7 +15,7 @@ mod portable;
 #[cfg(target_arch = "x86_64")]
 mod zmm;
 
-pub(crate) use lanes::{Lanes, Plain};
+pub(crate) use lanes::Lanes;
 pub(crate) use operand::{
     Bytes, FAR, Halves, LANES, Operand, PIXELS, Simd, StepRange, Steps, Sums, VECTORS, Vector,
     Weights, Work, nearby, nearest, shifted,

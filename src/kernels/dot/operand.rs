@@ -175,6 +175,9 @@ pub(crate) trait Simd: Copy {
     /// Sixteen words in its registers.
     type Words: Lanes<i32, Self>;
 
+    /// Sixteen words of 64 bits in its registers.
+    type Longs: Lanes<i64, Self>;
+
     /// Runs `work` compiled for it, by itself.
     fn run(self, work: impl Work);
 

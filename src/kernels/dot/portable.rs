@@ -24,6 +24,8 @@ impl Simd for Portable {
 
     type Words = Plain<i32>;
 
+    type Longs = Plain<i64>;
+
     #[inline(always)]
     fn run(self, work: impl Work) {
         Self::run(self, work);

@@ -94,18 +94,40 @@ impl PaddedMap {
     /// Writes the words of `input`, converted, into the interior of `buffer`. The padding of the
     /// buffer is never written: it keeps the zeros with which the buffer began.
     #[inline(always)]
-    pub fn fill<T: Copy>(&self, input: &Words, buffer: &mut [T], convert: impl Fn(i64) -> T) {
+    pub fn fill<T: Copy>(
+        &self,
+        input: &Words,
+        buffer: &mut [T],
+        convert: impl Fn(i64) -> T + Copy,
+    ) {
+        for y in 0..self.rows() {
+            self.fill_row(y, input, buffer, convert);
+        }
+    }
+
+    /// Rows of the input.
+    pub fn rows(&self) -> usize {
+        self.geometry.input.height
+    }
+
+    /// Writes row `y` alone.
+    #[inline(always)]
+    pub fn fill_row<T: Copy>(
+        &self,
+        y: usize,
+        input: &Words,
+        buffer: &mut [T],
+        convert: impl Fn(i64) -> T,
+    ) {
         let ConvGeometry { input: shape, window, .. } = self.geometry;
         let [top, left, ..] = window.padding;
         let width = shape.width * shape.channels;
+        let start = (top + y) * self.row + left * shape.channels;
+        let row = &mut buffer[start..][..width];
         with_words!(input.buffer(), words => {
-            for y in 0..shape.height {
-                let words = &words[y * width..][..width];
-                let start = (top + y) * self.row + left * shape.channels;
-                let row = &mut buffer[start..][..width];
-                for n in 0..width {
-                    row[n] = convert(words[n].raw());
-                }
+            let words = &words[y * width..][..width];
+            for n in 0..width {
+                row[n] = convert(words[n].raw());
             }
         });
     }

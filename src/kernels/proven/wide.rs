@@ -14,10 +14,10 @@
 use std::ops::Range;
 
 use crate::kernels::Mac;
-use crate::kernels::dot::{InstructionSet, LANES, Operand, Simd, Sums, Vector};
+use crate::kernels::dot::{InstructionSet, LANES, Operand, Simd, Sums, Vector, Work};
 use crate::kernels::patches::PaddedMap;
 use crate::kernels::proven::tiles::{Block, Place, Tiles};
-use crate::kernels::proven::{Activations, Fill, Products, offset, with_zero};
+use crate::kernels::proven::{Activations, Products, offset, with_zero};
 use crate::tensor::Words;
 
 /// Products of a layer of words of up to 16 bits, whose high bits are `H` and its weights.
@@ -192,11 +192,12 @@ impl<H: Operand> Products for Wide<H> {
         input: &'a Words,
         (words, high): &'a mut (Vec<i16>, Vec<H>),
     ) -> (&'a [i16], &'a [H]) {
+        let in_place = self.activations.read_in_place(input);
         let Activations { map, offset, .. } = &self.activations;
+        let into = if in_place.is_some() { None } else { Some(&mut words[..]) };
         let (split, offset) = (self.split, *offset as i32);
-        let convert = move |word: i64| H::from_raw(split.activation(word as i32 + offset).into());
-        simd.run(Fill { map, input, buffer: &mut *high, convert });
-        (self.activations.operands(simd, input, words), &high[..])
+        simd.run(FillBoth { map, split, offset, input, words: into, high: &mut *high });
+        (in_place.unwrap_or(words), &high[..])
     }
 
     #[inline(always)]
@@ -211,11 +212,6 @@ impl<H: Operand> Products for Wide<H> {
     ) {
         let vectors = self.words.blocks()[place.block].vectors;
         let shift = (self.split.shifts[0] + self.split.shifts[1]) & 31;
-        for p in 0..bases.len() {
-            for v in 0..vectors {
-                sums.0[p][v] = [0; LANES];
-            }
-        }
         for Segment { steps, least } in &self.segments[place.block] {
             let of_words = self.steps_of_words(steps.clone());
             self.words.sums(simd, words, bases, place, of_words, residues);
@@ -224,14 +220,46 @@ impl<H: Operand> Products for Wide<H> {
                 let least = least[v];
                 for p in 0..bases.len() {
                     let (residues, highs) = (&residues.0[p][v], &highs.0[p][v]);
-                    let sums = &mut sums.0[p][v];
+                    let (sums, mut sum) = (&mut sums.0[p][v], [0; LANES]);
                     for n in 0..LANES {
                         let rest = residues[n].wrapping_sub(highs[n] << shift);
                         let rest = rest.wrapping_sub(least[n]) as u32;
-                        sums[n] += (i64::from(highs[n]) << shift) + i64::from(rest);
+                        sum[n] = (i64::from(highs[n]) << shift) + i64::from(rest);
                     }
+                    if steps.start > 0 {
+                        for n in 0..LANES {
+                            sum[n] += sums[n];
+                        }
+                    }
+                    *sums = sum;
                 }
             }
+        }
+    }
+}
+
+/// The padded maps of an image's words, where they are not read in place, and of their high bits:
+/// row by row, so that a row is read once. Work to be compiled per instruction set.
+struct FillBoth<'a, H> {
+    map: &'a PaddedMap,
+    split: Split,
+    offset: i32,
+    input: &'a Words,
+    words: Option<&'a mut [i16]>,
+    high: &'a mut [H],
+}
+
+impl<H: Operand> Work for FillBoth<'_, H> {
+    #[inline(always)]
+    fn run<S: Simd>(mut self, _: S) {
+        let (split, offset) = (self.split, self.offset);
+        let word = |word: i64| (word as i32 + offset) as i16;
+        let high = |word: i64| H::from_raw(split.activation(word as i32 + offset).into());
+        for y in 0..self.map.rows() {
+            if let Some(words) = &mut self.words {
+                self.map.fill_row(y, self.input, words, word);
+            }
+            self.map.fill_row(y, self.input, self.high, high);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use crate::kernels::dot::{Lanes, Plain, Simd};
+use crate::kernels::dot::{Lanes, Simd};
 use crate::kernels::narrow::NarrowCast;
 use crate::numeric::{Cast, Overflow};
 
@@ -127,7 +127,7 @@ macro_rules! accumulators {
     )*};
 }
 
-accumulators!(i32 S::Words, i64 Plain<i64>);
+accumulators!(i32 S::Words, i64 S::Longs);
 
 impl Shift<i32> {
     /// Whether values have the binary point of the words.
