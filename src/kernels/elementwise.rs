@@ -269,7 +269,7 @@ struct Scaled<'a> {
     zeros: [i32; 2],
     constant: f32,
     zero: i32,
-    /// Whether all sums are less than [`FAR`].
+    /// Whether the magnitudes of all sums are less than [`FAR`].
     near: bool,
 }
 

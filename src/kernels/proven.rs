@@ -282,12 +282,14 @@ impl Activations {
         &self,
         simd: InstructionSet,
         input: &'a Words,
-        buffer: &'a mut [T],
+        buffer: &'a mut Vec<T>,
     ) -> &'a [T] {
         match self.read_in_place(input) {
             Some(words) => words,
             None => {
                 let offset = self.offset;
+                // Words that are stored otherwise than their format's.
+                buffer.resize(self.map.len(), T::from_raw(offset));
                 let convert = move |word: i64| T::from_raw(word + offset);
                 simd.run(Fill { map: &self.map, input, buffer: &mut *buffer, convert });
                 buffer

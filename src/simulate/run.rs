@@ -198,7 +198,8 @@ impl Simulator {
 
     /// Runs `one` for every image, the images spread over the threads, and hands what it gave to
     /// `each` in the order of the images. The words of all layers are there after an image where
-    /// `keeps_words`, or where an image takes several threads. Counts are summed in integers, which depends on no order.
+    /// `keeps_words`, or where an image takes several threads. Counts are summed in integers, which
+    /// depends on no order.
     fn parts<T: Send>(
         &self,
         images: usize,
@@ -242,18 +243,18 @@ impl Simulator {
     }
 
     fn scratch(&self, threads: usize, keeps_words: bool) -> Scratch {
-        let mut layers: Vec<_> = (0..self.models.len()).map(|i| self.layer_scratch(i)).collect();
-        let geometry = |index: usize| Some(self.words.layers()[index].mac()?.problem().geometry);
-        let lender = |index: usize| {
-            let like =
-                |&other: &usize| layers[other].is_some() && geometry(other) == geometry(index);
-            let lends = threads == 1 && layers[index].is_some();
-            (0..index).filter(|_| lends).find(like).unwrap_or(index)
+        let geometry = |index: usize| {
+            let mac = self.words.layers()[index].mac().filter(|_| self.needs_bits(index));
+            mac.map(|mac| mac.problem().geometry)
         };
-        let lenders: Vec<usize> = (0..layers.len()).map(lender).collect();
-        for (index, &lender) in lenders.iter().enumerate() {
-            layers[index].take_if(|_| lender != index);
-        }
+        let lender = |index: usize| {
+            let like = |&other: &usize| geometry(other) == geometry(index);
+            (0..index).filter(|_| threads == 1).find(like).unwrap_or(index)
+        };
+        let lenders: Vec<usize> = (0..self.models.len()).map(lender).collect();
+        let of_layer =
+            |(index, &lender)| if lender == index { self.layer_scratch(index) } else { None };
+        let layers = lenders.iter().enumerate().map(of_layer).collect();
         Scratch {
             threads,
             image: if keeps_words || threads > 1 {
@@ -268,14 +269,16 @@ impl Simulator {
         }
     }
 
+    /// Whether layer `index` is counted from the nonzero bits of its activations.
+    fn needs_bits(&self, index: usize) -> bool {
+        matches!(&self.models[index], Model::Array(model) if model.needs_activations())
+    }
+
     fn layer_scratch(&self, index: usize) -> Option<LayerScratch> {
         let patches = self.words.layers()[index].mac()?.patches();
-        match &self.models[index] {
-            Model::Array(model) if model.needs_activations() => {
-                Some(LayerScratch { patches: patches.scratch(), bitmaps: patches.empty_bitmaps() })
-            }
-            _ => None,
-        }
+        let memory =
+            || LayerScratch { patches: patches.scratch(), bitmaps: patches.empty_bitmaps() };
+        self.needs_bits(index).then(memory)
     }
 
     /// The cost of layer `index` for the image in `state`; `read` stands in for the words that it

@@ -230,7 +230,6 @@ impl BoundNetwork {
             )
             .remedy("run it on --synthetic operands")
         })?;
-        state.claim(input);
         let layer = &self.layers[input];
         let LayerState { stages, events, .. } = &mut state.layers[input];
         let draws = LayerDraws::new(self.seed, input, image);
@@ -312,8 +311,8 @@ impl BoundNetwork {
         self.run(index, inputs, image, &mut layers[index], magnitudes);
     }
 
-    /// The words that enter the multipliers of layer `index`, of those that its input wrote;
-    /// `None` if it is no multiply-accumulate layer.
+    /// The words that enter the multipliers of layer `index`, of those that its input wrote and that
+    /// are kept; `None` if it is no multiply-accumulate layer.
     pub fn operands<'a>(&self, index: usize, state: &'a ImageState) -> Option<&'a Words> {
         self.layers[index].mac()?;
         let read = *self.layers[index].inputs.first()?;
@@ -335,7 +334,7 @@ impl BoundNetwork {
         }
     }
 
-    /// The values that layer `index` wrote, in the order channel, row, column.
+    /// The values that layer `index` wrote, in the order channel, row, column, if its words are kept.
     pub fn values(&self, index: usize, state: &ImageState) -> Vec<f32> {
         let (layer, state) = (&self.layers[index], &state.layers[index]);
         if !layer.writes_words() {

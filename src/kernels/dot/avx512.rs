@@ -100,6 +100,8 @@ impl Simd for Avx512 {
             let Weights { words, vectors, ahead } = weights;
             let pace = size_of_val(ahead).div_ceil(offsets.len().max(1));
             let (input, weights) = (input.as_ptr(), words.as_ptr().cast());
+            // An address without memory is looked up at every step.
+            let ahead = if ahead.is_empty() { words } else { ahead };
             let ahead = (ahead.as_ptr().cast(), pace);
             let kernel = const { &x86::kernels::<T>() }[bases.len() - 1][vectors - 1];
             #[allow(unsafe_code)]
@@ -237,8 +239,8 @@ mod x86 {
     pub type Kernel<T> =
         unsafe fn(*const T, &[usize], &[u32], (*const u8, (*const i8, usize)), &mut Sums);
 
-    /// All of them, less one pixel and one vector. A function behind a pointer is never inlined, where
-    /// its registers would be spilled.
+    /// All of them, at pixels − 1 and vectors − 1. Called by a number that is not known when they are
+    /// compiled, they are not inlined, where their registers would be spilled.
     pub const fn kernels<T: Operand>() -> [[Kernel<T>; VECTORS]; PIXELS] {
         macro_rules! by_pixels {
             ($($pixels:literal)*) => {
@@ -255,6 +257,7 @@ mod x86 {
     /// `bases` are `P`; at each base + offset of `input` there is a group of four bytes, and 64 ·
     /// `V` bytes of weights for each offset.
     #[target_feature(enable = "avx512f,avx512vnni")]
+    #[inline(never)]
     #[allow(unsafe_code)]
     unsafe fn tile<T: Operand, const P: usize, const V: usize>(
         input: *const T,

@@ -184,8 +184,8 @@ pub(crate) trait Simd: Copy {
     /// For each base the sums, over the steps, of the products of the operands of `input` at
     /// base + offset with the weights.
     ///
-    /// Panics if an operand lies outside of `input`, or there are too few weights, or too many
-    /// bases or vectors.
+    /// Panics if an operand lies outside of `input`, or there are too few weights, or no bases or
+    /// vectors, or too many.
     fn tile<T: Operand>(
         self,
         input: &[T],

@@ -10,7 +10,8 @@ use super::operand::LANES;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Zmm(__m512i);
 
-/// Lanes of 64 bits in two registers, the first eight and the others; as [`Zmm`].
+/// Lanes of 64 bits in two registers, the first eight and the others, of which there are none
+/// without a token of [`Avx512`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Zmms(__m512i, __m512i);
 
@@ -85,7 +86,7 @@ impl Lanes<i32, Avx512> for Zmm {
     }
 }
 
-/// Operations of one instruction on each two of the registers.
+/// Operations of one instruction on each of the two registers.
 macro_rules! instructions_of_each {
     ($($name:ident $intrinsic:ident),*) => {$(
         #[inline(always)]

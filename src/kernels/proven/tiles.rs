@@ -36,7 +36,7 @@ pub(crate) struct Block {
 pub(crate) struct Place {
     pub block: usize,
     /// Its number and how many there are, where each brings its part of the weights of the next
-    /// block closer.
+    /// block closer; those of depthwise layers are few and are not.
     pub ahead: Option<[usize; 2]>,
 }
 
@@ -137,19 +137,19 @@ impl<T: Operand> Tiles<T> {
         let block = &self.blocks[place.block];
         let operands = &operands[block.inputs..];
         let words = self.words(block, &steps);
-        let ahead = match (place.ahead, self.blocks.get(place.block + 1)) {
-            (Some([number, of]), Some(next)) => {
-                let words = self.words(next, &steps);
-                &words[words.len() * number / of..words.len() * (number + 1) / of]
-            }
-            _ => &[],
-        };
-        let steps = self.steps.range(steps);
+        let range = self.steps.range(steps.clone());
         if self.depthwise {
-            depthwise(operands, bases, steps, words, sums);
+            depthwise(operands, bases, range, words, sums);
         } else {
+            let ahead = match (place.ahead, self.blocks.get(place.block + 1)) {
+                (Some([number, of]), Some(next)) => {
+                    let words = self.words(next, &steps);
+                    &words[words.len() * number / of..words.len() * (number + 1) / of]
+                }
+                _ => &[],
+            };
             let weights = Weights { words, vectors: block.vectors, ahead };
-            simd.tile(operands, bases, steps, weights, sums);
+            simd.tile(operands, bases, range, weights, sums);
         }
     }
 

@@ -194,7 +194,12 @@ impl<H: Operand> Products for Wide<H> {
     ) -> (&'a [i16], &'a [H]) {
         let in_place = self.activations.read_in_place(input);
         let Activations { map, offset, .. } = &self.activations;
-        let into = if in_place.is_some() { None } else { Some(&mut words[..]) };
+        let into = if in_place.is_some() {
+            None
+        } else {
+            words.resize(map.len(), *offset as i16);
+            Some(&mut words[..])
+        };
         let (split, offset) = (self.split, *offset as i32);
         simd.run(FillBoth { map, split, offset, input, words: into, high: &mut *high });
         (in_place.unwrap_or(words), &high[..])
@@ -239,7 +244,7 @@ impl<H: Operand> Products for Wide<H> {
 }
 
 /// The padded maps of an image's words, where they are not read in place, and of their high bits:
-/// row by row, so that a row is read once. Work to be compiled per instruction set.
+/// row by row, so that a row is fetched once. Work to be compiled per instruction set.
 struct FillBoth<'a, H> {
     map: &'a PaddedMap,
     split: Split,

@@ -31,7 +31,6 @@ impl BoundNetwork {
         let mut output = map(layer.shape, vec![0.0; layer.shape.len()]);
         ops::forward(&host.network, node, &host.parameters, &views, output.view_mut());
         let values = output.into_raw_vec_and_offset().0;
-        state.claim(index);
         let slot = &mut state.layers[index];
         if quantized {
             let draws = LayerDraws::new(self.seed, index, image);

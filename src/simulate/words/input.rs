@@ -121,6 +121,9 @@ impl Quick {
     }
 }
 
+/// Channels whose words are written together, at most.
+const SIDE_BY_SIDE: usize = 3;
+
 /// An image quantized, as work to be compiled per instruction set.
 struct Quantizing<'a> {
     quick: Quick,
@@ -179,9 +182,6 @@ fn interleave<T: Word>(
         }
     }
 }
-
-/// Channels whose words are written together, at most.
-const SIDE_BY_SIDE: usize = 3;
 
 /// A value as an integer times a power of two, `raw · 2^−frac`; not a number is 0.
 fn fraction(value: f32) -> (i128, i32) {

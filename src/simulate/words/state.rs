@@ -9,21 +9,21 @@ use crate::quantize::WordMap;
 use crate::simulate::words::{BoundLayer, BoundMac, BoundNetwork};
 use crate::tensor::Words;
 
-/// The words of all layers for one image, and what happened to them over all images so far.
-/// Reused from image to image.
-#[derive(Clone, Default, Debug)]
+/// The words of layers for one image, and what happened to them over all images so far. Reused from
+/// image to image. Those of all layers are kept, but for [`BoundNetwork::passing_state`].
+#[derive(Clone, Debug)]
 pub struct ImageState {
     pub(super) layers: Vec<LayerState>,
     /// The real values of the network input, where the network takes words.
     pub(super) input: Vec<f32>,
     pub(super) magnitudes: Vec<u64>,
     /// Where layers share memory.
-    pub(super) shared: Shared,
+    shared: Shared,
 }
 
 /// Memory for words that several layers have one after the other.
 #[derive(Clone, Default, Debug)]
-pub(super) struct Shared {
+struct Shared {
     /// Number of the memory by layer, if it has no memory of its own; none at all if all have.
     by_layer: Vec<Option<usize>>,
     /// The layer that has it, by memory.
@@ -50,7 +50,12 @@ impl LayerState {
 }
 
 impl ImageState {
-    /// The words that layer `index` wrote, channels-last.
+    /// Of layers that share nothing.
+    pub(super) fn of(layers: Vec<LayerState>) -> Self {
+        Self { layers, input: Vec::new(), magnitudes: Vec::new(), shared: Shared::default() }
+    }
+
+    /// The words that layer `index` wrote, channels-last, if they are kept.
     pub fn words(&self, index: usize) -> &Words {
         self.layers[index].words()
     }
@@ -79,11 +84,12 @@ impl BoundNetwork {
     /// The same for layers that may take up to `threads` threads of the pool each.
     pub fn state_on(&self, threads: usize) -> ImageState {
         let layers = self.layers.iter().map(|layer| layer.state(threads, layer.len()));
-        ImageState { layers: layers.collect(), ..ImageState::default() }
+        ImageState::of(layers.collect())
     }
 
     /// The same where the words are not kept: those of a layer are there until all layers that read
-    /// them have run, those of the last until the next image.
+    /// them have run, those of the last until the next image. Layers whose words nobody reads any
+    /// more pass their memory on.
     pub fn passing_state(&self, threads: usize) -> ImageState {
         let shared = self.shared();
         let len = |index: usize, layer: &BoundLayer| match shared.by_layer[index] {
@@ -92,7 +98,8 @@ impl BoundNetwork {
         };
         let layers = self.layers.iter().enumerate();
         let layers = layers.map(|(index, layer)| layer.state(threads, len(index, layer)));
-        ImageState { layers: layers.collect(), shared, ..ImageState::default() }
+        let state = ImageState::of(layers.collect());
+        ImageState { shared, ..state }
     }
 
     /// Which layers can share memory: it is of one type and size, and what one wrote is read no more
@@ -113,7 +120,10 @@ impl BoundNetwork {
         let mut free: Vec<usize> = Vec::new();
         for index in 0..count {
             let layer = &self.layers[index];
-            if index + 1 < count && layer.writes_words() && layer.tables().next().is_none() {
+            // An input's words are there before the others', and the host's layers do not write
+            // theirs where layers run one by one.
+            let shares = layer.runs_alone() && layer.tables().next().is_none();
+            if index + 1 < count && shares {
                 let fits = |&memory: &usize| kind(held_by[memory]) == kind(index);
                 let memory = match free.iter().rposition(fits) {
                     Some(found) => free.remove(found),
@@ -131,7 +141,7 @@ impl BoundNetwork {
 }
 
 impl BoundLayer {
-    /// Words that it writes.
+    /// Number of words that it writes.
     pub(super) fn len(&self) -> usize {
         if self.writes_words() { self.shape.len() } else { 0 }
     }

@@ -24,7 +24,7 @@ impl Snapshot {
 }
 
 impl ImageState {
-    /// Keeps what the layers wrote.
+    /// Keeps what the layers wrote, of a state that keeps the words of all.
     pub fn snapshot(&self) -> Snapshot {
         let of = |layer: &LayerState| (layer.words().clone(), layer.values.clone());
         Snapshot { layers: self.layers.iter().map(of).collect() }
@@ -48,7 +48,7 @@ impl BoundNetwork {
                 events: SiteEvents::default(),
             }
         });
-        ImageState { layers: layers.collect(), ..ImageState::default() }
+        ImageState::of(layers.collect())
     }
 
     /// Runs layers from `first` on for an image of which `before` holds what the layers before them

@@ -262,7 +262,7 @@ fn words_that_are_not_kept_are_those_that_are() {
     let lowered = crate::quantize::synthetic(&model.network, &plan, 0.5, 3).expect("it fits");
     let bound = bind(&lowered.network, &datapath());
     let (mut kept, mut passing) = (bound.state(), bound.passing_state(1));
-    let bytes = |state: &ImageState| -> usize {
+    let held = |state: &ImageState| -> usize {
         (0..bound.layers().len()).map(|index| state.words(index).len()).sum()
     };
     for image in 0..2 {
@@ -279,5 +279,38 @@ fn words_that_are_not_kept_are_those_that_are() {
         assert_eq!(layers, bound.layers().len());
         assert_eq!(bound.outputs(&passing), bound.outputs(&kept));
     }
-    assert!(2 * bytes(&passing) < bytes(&kept), "{} of {}", bytes(&passing), bytes(&kept));
+    assert!(2 * held(&passing) < held(&kept), "{} of {}", held(&passing), held(&kept));
+}
+
+/// A constant and its activation before the input, all of one size, and layers that run one by one:
+/// neither may another layer's words lie where the input's are.
+#[test]
+fn inputs_share_no_memory() {
+    let map = Shape::new(1, 2, 2);
+    let constant = Words::from_raw(format("s8f2"), [1, 2, 3, 4].into_iter());
+    let layers = vec![
+        layer("constant", &[], map, Operation::Constant(constant)),
+        layer("relu", &[0], map, Operation::Activation),
+        layer("input", &[], map, Operation::Input),
+        layer("add", &[1, 2], map, Operation::Add(None)),
+        layer("copy", &[3], map, Operation::Activation),
+        layer("output", &[4], map, Operation::Activation),
+    ];
+    let bound = bind(&QuantizedNetwork { layers, host: None, ..network() }, &datapath());
+    let mut passing = bound.passing_state(1);
+    for image in 0..2 {
+        bound.quantize_input(&IMAGE, image, &mut passing).expect("finite values");
+        bound.run_image(image, &mut passing);
+        assert_eq!(passing.words(5).to_vec(), [2 + 1, 1 + 2, 4 + 3, -2 + 4]);
+    }
+    let mut passing = bound.passing_state(1);
+    for image in 0..2 {
+        for index in 0..6 {
+            let read = bound.layers()[index].inputs();
+            let inputs: Vec<Words> = read.iter().map(|&i| passing.words(i).clone()).collect();
+            let inputs: Vec<&Words> = inputs.iter().collect();
+            bound.run_layer(index, &inputs, image, &mut passing);
+        }
+        assert_eq!(passing.words(5).to_vec(), [1, 2, 3, 4]);
+    }
 }
