@@ -236,6 +236,10 @@ mod x86 {
     }
 
     /// [`tile`] for so many pixels and vectors.
+    ///
+    /// # Safety
+    ///
+    /// As there.
     pub type Kernel<T> =
         unsafe fn(*const T, &[usize], &[u32], (*const u8, (*const i8, usize)), &mut Sums);
 
