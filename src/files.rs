@@ -52,6 +52,12 @@ pub fn parse_toml<T: DeserializeOwned>(name: &str, text: &str) -> Result<T> {
             Some(key) => Error::new(name, format_args!("{key}: {}", e.message())),
             None => Error::new(name, e.message()),
         };
+        // Other messages say what was expected.
+        let missing = e.message().strip_prefix("missing field `").and_then(|m| m.strip_suffix('`'));
+        let error = match missing {
+            Some(field) => error.remedy(format_args!("give `{field}` a value")),
+            None => error,
+        };
         match span {
             Some(span) => error.at(name, text, span),
             None => error,
@@ -149,6 +155,17 @@ mod tests {
         assert!(format!("{failed:?}").contains("disk full"));
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_missing_field_is_asked_for() {
+        #[derive(Debug, serde::Deserialize)]
+        #[allow(dead_code, reason = "it is never filled")]
+        struct Named {
+            name: String,
+        }
+        let error = format!("{:?}", parse_toml::<Named>("a.toml", "").unwrap_err());
+        assert_eq!(error, "a.toml: missing field `name` (give `name` a value)");
     }
 
     #[test]

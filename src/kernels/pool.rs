@@ -68,24 +68,28 @@ pub enum SumOrder {
 }
 
 impl SumOrder {
-    fn sum(self, rows: &[usize], columns: &[usize], value: impl Fn(usize, usize) -> f32) -> f32 {
+    fn sum(
+        self,
+        rows: impl Iterator<Item = usize> + Clone,
+        columns: impl Iterator<Item = usize> + Clone,
+        value: impl Fn(usize, usize) -> f32,
+    ) -> f32 {
         let add = |sum: f32, value: f32| sum + value;
-        let by_rows = || rows.iter().flat_map(|&y| columns.iter().map(move |&x| (y, x)));
+        let (value, count) = (&value, rows.clone().count() * columns.clone().count());
+        let of_row = |y| columns.clone().map(move |x| value(y, x));
         match self {
-            Self::Rows => by_rows().map(|(y, x)| value(y, x)).fold(0.0, add),
+            Self::Rows => rows.flat_map(of_row).fold(0.0, add),
             Self::Columns => {
-                let column = |&x: &usize| rows.iter().map(|&y| value(y, x)).fold(0.0, add);
-                columns.iter().map(column).fold(0.0, add)
+                let column = |x| rows.clone().map(|y| value(y, x)).fold(0.0, add);
+                columns.clone().map(column).fold(0.0, add)
             }
             Self::Quarters => {
-                let values: Vec<f32> = by_rows().map(|(y, x)| value(y, x)).collect();
-                let (fours, rest) = values.as_chunks::<4>();
-                let mut sums = [0.0; 4];
-                for four in fours {
-                    sums.iter_mut().zip(four).for_each(|(sum, value)| *sum += value);
+                let (mut values, mut sums) = (rows.flat_map(of_row), [0.0; 4]);
+                for _ in 0..count / sums.len() {
+                    let four = sums.iter_mut().zip(values.by_ref());
+                    four.for_each(|(sum, value)| *sum += value);
                 }
-                let fours = (sums[0] + sums[2]) + (sums[1] + sums[3]);
-                rest.iter().copied().fold(fours, add)
+                values.fold((sums[0] + sums[2]) + (sums[1] + sums[3]), add)
             }
         }
     }
@@ -230,13 +234,14 @@ impl Pool {
         let Shape { channels, height, width } = self.input;
         for pixel in 0..self.output.pixels() {
             let (row, column) = (pixel / self.output.width, pixel % self.output.width);
-            let rows: Vec<usize> = self.along(0, row, height).collect();
-            let columns: Vec<usize> = self.along(1, column, width).collect();
+            let rows = self.along(0, row, height);
+            let columns = self.along(1, column, width);
+            let positions = rows.clone().count() * columns.clone().count();
             for channel in 0..channels {
                 let at = |y: usize, x: usize| value((y * width + x) * channels + channel);
-                let sum = order.sum(&rows, &columns, at);
+                let sum = order.sum(rows.clone(), columns.clone(), at);
                 let element = pixel * channels + channel;
-                let word = finish(element, sum, rows.len() * columns.len());
+                let word = finish(element, sum, positions);
                 with_words!(output.buffer_mut(), out => out[element] = Word::from_raw(word));
             }
         }
@@ -249,7 +254,12 @@ impl Pool {
     }
 
     /// Input positions along `axis` under the window at output position `at`.
-    fn along(&self, axis: usize, at: usize, size: usize) -> impl Iterator<Item = usize> + use<> {
+    fn along(
+        &self,
+        axis: usize,
+        at: usize,
+        size: usize,
+    ) -> impl Iterator<Item = usize> + Clone + use<> {
         let Window { kernel, stride, padding, dilation } = self.window;
         let (first, step) = (at * stride[axis], dilation[axis]);
         let padding = padding[axis];
@@ -429,10 +439,10 @@ mod tests {
     fn float_sums_keep_their_order() {
         let large = 1 << 24;
         let square = [[large, 1], [-large, 1]];
-        let of = |order: SumOrder| order.sum(&[0, 1], &[0, 1], |y, x| square[y][x] as f32);
+        let of = |order: SumOrder| order.sum(0..2, 0..2, |y, x| square[y][x] as f32);
         assert_eq!([SumOrder::Rows, SumOrder::Columns].map(of), [1.0, 2.0]);
         let row = [large, 1, -large, 1, 3];
-        let of = |order: SumOrder| order.sum(&[0], &[0, 1, 2, 3, 4], |_, x| row[x] as f32);
+        let of = |order: SumOrder| order.sum(0..1, 0..5, |_, x| row[x] as f32);
         assert_eq!([SumOrder::Rows, SumOrder::Quarters].map(of), [4.0, 5.0]);
     }
 
