@@ -49,7 +49,7 @@ fn networks(criterion: &mut Criterion) {
                 LazyCell::new(|| Simulator::new(&lowered.network, &hardware, 0).expect("it fits"));
             group.bench_function(report, |bencher| {
                 let simulator = &*simulator;
-                let mut state = simulator.words().passing_state(1);
+                let mut state = simulator.words().passing_state();
                 pool.install(|| {
                     bencher.iter(|| {
                         if report == "words" {

@@ -27,7 +27,7 @@ fn words_of_a_second_image_take_no_memory() {
         let simulator = simulator(plan, Hardware::DEFAULT);
         let (words, image) = (simulator.words(), image());
         let values = image.as_slice().expect("standard layout");
-        let mut state = words.passing_state(1);
+        let mut state = words.passing_state();
         let mut run = |image: usize| {
             measure(|| {
                 words.quantize_input(values, image, &mut state).expect("an image");

@@ -55,7 +55,7 @@ fn network_beside(folder: &Path, name: &str, wanted: &Wanted) {
         let hardware = if report == "words" { Hardware::DEFAULT } else { report };
         let hardware = Hardware::open(hardware).expect("it ships");
         let simulator = Simulator::new(&lowered.network, &hardware, 0).expect("it fits");
-        let mut state = simulator.words().passing_state(1);
+        let mut state = simulator.words().passing_state();
         let words = |state: &mut _| {
             simulator.words().quantize_input(image, 0, state).expect("an image");
             simulator.words().run_image(0, state);

@@ -163,7 +163,7 @@ fn sixteen_bits() {
     let mut states = Vec::new();
     let networks = [resnet50("int16", 48), resnet50(Plan::DEFAULT, 32)];
     for (simulator, _) in &networks {
-        states.push(simulator.words().passing_state(1));
+        states.push(simulator.words().passing_state());
     }
     let [wide_state, narrow_state] = &mut states[..] else { unreachable!("two networks") };
     let words = |(simulator, image): &(Simulator, Array3<f32>), state: &mut _| {

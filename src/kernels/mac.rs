@@ -123,10 +123,10 @@ impl MacKernel {
     /// Memory for [`run`](Self::run).
     pub fn scratch(&self) -> MacScratch {
         let memory = match &self.path {
-            Path::Bytes(proven) => Memory::Bytes(proven.buffer()),
-            Path::Halves(proven) => Memory::Halves(proven.buffer()),
-            Path::WideBytes(proven) => Memory::WideBytes(proven.buffer()),
-            Path::WideHalves(proven) => Memory::WideHalves(proven.buffer()),
+            Path::Bytes(_) => Memory::Bytes(Vec::new()),
+            Path::Halves(_) => Memory::Halves(Vec::new()),
+            Path::WideBytes(_) => Memory::WideBytes(Default::default()),
+            Path::WideHalves(_) => Memory::WideHalves(Default::default()),
             Path::I16(prepared) => Memory::I16(prepared.buffers()),
             Path::I32(prepared) => Memory::I32(prepared.buffers()),
             Path::Reference => Memory::None,

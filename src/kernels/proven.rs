@@ -42,8 +42,8 @@ const PREFETCHED: usize = 4;
 pub(crate) trait Products: Clone + Debug + Send + Sync + Sized {
     /// What holds a sum.
     type Sum: Accumulator;
-    /// Memory for the operands of an image.
-    type Buffer: Clone + Debug + Send;
+    /// Memory for the operands of an image, taken when the first needs it.
+    type Buffer: Clone + Debug + Default + Send;
     /// The operands of an image.
     type Operands<'a>: Copy + Send + Sync;
 
@@ -61,9 +61,6 @@ pub(crate) trait Products: Clone + Debug + Send + Sync + Sized {
 
     /// The blocks of output channels.
     fn blocks(&self) -> &[Block];
-
-    /// Memory for a run.
-    fn buffer(&self) -> Self::Buffer;
 
     /// The operands of `input`.
     fn operands<'a>(
@@ -164,11 +161,6 @@ impl<P: Products> Proven<P> {
         })
     }
 
-    /// Memory for a run.
-    pub fn buffer(&self) -> P::Buffer {
-        self.products.buffer()
-    }
-
     /// Runs the layer for one image on up to `threads` threads.
     pub fn run(
         &self,
@@ -262,15 +254,10 @@ struct Activations {
 
 impl Activations {
     /// Of which so many are read from the base of a pixel.
-    fn new<T: Operand>(mac: &Mac<'_>, map: &PaddedMap, offset: i64, reach: usize) -> Self {
+    fn new(mac: &Mac<'_>, map: &PaddedMap, offset: i64, reach: usize) -> Self {
         let end = map.base(mac.geometry.pixels() - 1) + reach;
-        let stored = T::slice(Words::zeros(mac.spec.activations, 0).buffer()).is_some();
         let whole = !map.is_padded() && end <= mac.geometry.input.len();
-        Self { map: map.clone(), offset, in_place: offset == 0 && whole && stored }
-    }
-
-    fn buffer<T: Operand>(&self) -> Vec<T> {
-        vec![T::from_raw(self.offset); if self.in_place { 0 } else { self.map.len() }]
+        Self { map: map.clone(), offset, in_place: offset == 0 && whole }
     }
 
     /// The operands where they lie, if they are words.
@@ -288,7 +275,6 @@ impl Activations {
             Some(words) => words,
             None => {
                 let offset = self.offset;
-                // Words that are stored otherwise than their format's.
                 buffer.resize(self.map.len(), T::from_raw(offset));
                 let convert = move |word: i64| T::from_raw(word + offset);
                 simd.run(Fill { map: &self.map, input, buffer: &mut *buffer, convert });

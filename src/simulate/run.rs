@@ -260,7 +260,7 @@ impl Simulator {
             image: if keeps_words || threads > 1 {
                 self.words.state_on(threads)
             } else {
-                self.words.passing_state(threads)
+                self.words.passing_state()
             },
             lanes: LanesScratch::default(),
             layers,

@@ -15,20 +15,23 @@ pub(crate) struct Zmm(__m512i);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Zmms(__m512i, __m512i);
 
-/// Operations of one instruction on two registers.
+/// Operations of one instruction on each of the `registers` and that of another.
 macro_rules! instructions {
-    ($($name:ident $intrinsic:ident),*) => {$(
+    (@ [$($register:tt)*] $name:ident $intrinsic:ident) => {
         #[inline(always)]
         #[allow(unsafe_code)]
         fn $name(self, other: Self) -> Self {
-            // SAFETY: there is a register only where the processor has AVX-512 F.
-            Self(unsafe { $intrinsic(self.0, other.0) })
+            // SAFETY: there are registers only where the processor has AVX-512 F.
+            unsafe { Self($($intrinsic(self.$register, other.$register)),*) }
         }
-    )*};
+    };
+    ($registers:tt $($name:ident $intrinsic:ident),*) => {
+        $(instructions!(@ $registers $name $intrinsic);)*
+    };
 }
 
 impl Lanes<i32, Avx512> for Zmm {
-    instructions!(
+    instructions!([0]
         plus _mm512_add_epi32, and _mm512_and_si512, lesser _mm512_min_epi32,
         greater _mm512_max_epi32, shifted_left _mm512_sllv_epi32, shifted_right _mm512_srav_epi32
     );
@@ -86,20 +89,8 @@ impl Lanes<i32, Avx512> for Zmm {
     }
 }
 
-/// Operations of one instruction on each of the two registers.
-macro_rules! instructions_of_each {
-    ($($name:ident $intrinsic:ident),*) => {$(
-        #[inline(always)]
-        #[allow(unsafe_code)]
-        fn $name(self, other: Self) -> Self {
-            // SAFETY: there are registers only where the processor has AVX-512 F.
-            unsafe { Self($intrinsic(self.0, other.0), $intrinsic(self.1, other.1)) }
-        }
-    )*};
-}
-
 impl Lanes<i64, Avx512> for Zmms {
-    instructions_of_each!(
+    instructions!([0 1]
         plus _mm512_add_epi64, and _mm512_and_si512, lesser _mm512_min_epi64,
         greater _mm512_max_epi64, shifted_left _mm512_sllv_epi64, shifted_right _mm512_srav_epi64
     );

@@ -28,7 +28,7 @@ impl<T: Operand> Products for Direct<T> {
     fn new(simd: InstructionSet, mac: &Mac<'_>, map: &PaddedMap, offset: i64) -> Option<Self> {
         let weights: Option<Vec<_>> = mac.weights.to_vec().into_iter().map(T::weight).collect();
         let tiles = Tiles::new(simd.vectors(), &mac.geometry, map, &weights?, T::GROUP);
-        let activations = Activations::new::<T>(mac, map, offset, tiles.reach());
+        let activations = Activations::new(mac, map, offset, tiles.reach());
         Some(Self { activations, tiles })
     }
 
@@ -38,10 +38,6 @@ impl<T: Operand> Products for Direct<T> {
 
     fn blocks(&self) -> &[Block] {
         self.tiles.blocks()
-    }
-
-    fn buffer(&self) -> Vec<T> {
-        self.activations.buffer()
     }
 
     fn operands<'a>(

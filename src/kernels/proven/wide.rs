@@ -165,7 +165,7 @@ impl<H: Operand> Products for Wide<H> {
         let words = Tiles::new(simd.vectors(), geometry, map, &words?, H::GROUP);
         let high = Tiles::new(simd.vectors(), geometry, map, &high?, H::GROUP);
         let ratio = words.steps() / high.steps();
-        let activations = Activations::new::<i16>(mac, map, offset, words.reach());
+        let activations = Activations::new(mac, map, offset, words.reach());
         let mut wide = Self { split, activations, words, high, ratio, segments: Vec::new() };
         wide.segments = (0..wide.blocks().len()).map(|block| wide.segments(block)).collect();
         Some(wide)
@@ -180,12 +180,6 @@ impl<H: Operand> Products for Wide<H> {
         self.words.blocks()
     }
 
-    fn buffer(&self) -> (Vec<i16>, Vec<H>) {
-        let Activations { map, offset, .. } = &self.activations;
-        let zero = self.split.activation(*offset as i32);
-        (self.activations.buffer(), vec![H::from_raw(zero.into()); map.len()])
-    }
-
     fn operands<'a>(
         &self,
         simd: InstructionSet,
@@ -194,13 +188,14 @@ impl<H: Operand> Products for Wide<H> {
     ) -> (&'a [i16], &'a [H]) {
         let in_place = self.activations.read_in_place(input);
         let Activations { map, offset, .. } = &self.activations;
+        let (split, offset) = (self.split, *offset as i32);
+        high.resize(map.len(), H::from_raw(split.activation(offset).into()));
         let into = if in_place.is_some() {
             None
         } else {
-            words.resize(map.len(), *offset as i16);
+            words.resize(map.len(), offset as i16);
             Some(&mut words[..])
         };
-        let (split, offset) = (self.split, *offset as i32);
         simd.run(FillBoth { map, split, offset, input, words: into, high: &mut *high });
         (in_place.unwrap_or(words), &high[..])
     }

@@ -154,6 +154,7 @@ impl Work for Quantizing<'_> {
                 }
                 with_words!(words.buffer_mut(), words => {
                     let words = &mut words[first * channels + channel..];
+                    // Numbers that are known when this is compiled make vectors of it.
                     match [channels, count] {
                         [1, 1] => interleave(&blocks, [1, 1], len, words),
                         [3, 3] => interleave(&blocks, [3, 3], len, words),

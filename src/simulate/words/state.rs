@@ -87,17 +87,17 @@ impl BoundNetwork {
         ImageState::of(layers.collect())
     }
 
-    /// The same where the words are not kept: those of a layer are there until all layers that read
+    /// Memory for an image whose words are not kept: those of a layer are there until all layers that read
     /// them have run, those of the last until the next image. Layers whose words nobody reads any
     /// more pass their memory on.
-    pub fn passing_state(&self, threads: usize) -> ImageState {
+    pub fn passing_state(&self) -> ImageState {
         let shared = self.shared();
         let len = |index: usize, layer: &BoundLayer| match shared.by_layer[index] {
             Some(memory) if shared.held_by[memory] != index => 0,
             _ => layer.len(),
         };
         let layers = self.layers.iter().enumerate();
-        let layers = layers.map(|(index, layer)| layer.state(threads, len(index, layer)));
+        let layers = layers.map(|(index, layer)| layer.state(1, len(index, layer)));
         let state = ImageState::of(layers.collect());
         ImageState { shared, ..state }
     }

@@ -261,7 +261,7 @@ fn words_that_are_not_kept_are_those_that_are() {
     let plan = crate::quantize::Plan::open("int8").expect("it ships");
     let lowered = crate::quantize::synthetic(&model.network, &plan, 0.5, 3).expect("it fits");
     let bound = bind(&lowered.network, &datapath());
-    let (mut kept, mut passing) = (bound.state(), bound.passing_state(1));
+    let (mut kept, mut passing) = (bound.state(), bound.passing_state());
     let held = |state: &ImageState| -> usize {
         (0..bound.layers().len()).map(|index| state.words(index).len()).sum()
     };
@@ -297,13 +297,13 @@ fn inputs_share_no_memory() {
         layer("output", &[4], map, Operation::Activation),
     ];
     let bound = bind(&QuantizedNetwork { layers, host: None, ..network() }, &datapath());
-    let mut passing = bound.passing_state(1);
+    let mut passing = bound.passing_state();
     for image in 0..2 {
         bound.quantize_input(&IMAGE, image, &mut passing).expect("finite values");
         bound.run_image(image, &mut passing);
         assert_eq!(passing.words(5).to_vec(), [2 + 1, 1 + 2, 4 + 3, -2 + 4]);
     }
-    let mut passing = bound.passing_state(1);
+    let mut passing = bound.passing_state();
     for image in 0..2 {
         for index in 0..6 {
             let read = bound.layers()[index].inputs();
