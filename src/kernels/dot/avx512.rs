@@ -43,7 +43,10 @@ impl Avx512 {
             x86::independent_sums(rounds)
         }
         #[cfg(not(target_arch = "x86_64"))]
-        0
+        {
+            let _ = rounds;
+            0
+        }
     }
 
     /// Runs `work`, inlined into a function compiled for the instruction set.

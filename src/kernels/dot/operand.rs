@@ -130,6 +130,7 @@ pub(crate) struct Weights<'a, W> {
     /// Vectors of a step.
     pub vectors: usize,
     /// Those needed next, which come closer meanwhile where the processor can be asked to.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only AVX-512 is asked"))]
     pub ahead: &'a [W],
 }
 
